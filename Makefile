@@ -1,0 +1,57 @@
+# Everything a person or a machine does with this tree. Needs Python 3.11+, make and coreutils.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+JSON ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test soak check format bench-service clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.installed ## train a real model through the whole service, once
+	@$(BIN)/python -m gradworks.demo
+
+up: $(VENV)/.installed ## run the service on this machine until Ctrl-C
+	@$(BIN)/gradworks up
+
+test: $(VENV)/.installed-test ## run the whole test suite
+	$(BIN)/python -m pytest -q -m "not soak"
+
+soak: $(VENV)/.installed-test ## run the tests that take minutes
+	$(BIN)/python -m pytest -q -m soak --timeout 3600
+
+check: $(VENV)/.installed-dev ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-dev ## put the source in its format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench-service: $(VENV)/.installed-test ## measure the service; JSON=file keeps the figures
+	$(BIN)/python -m benchmarks.service $(if $(JSON),--json $(JSON))
+
+clean: ## remove what the targets above made
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-output
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'Python 3.11 or newer is needed; name one: make PYTHON=/path/to/python3'; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install -q -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[test]'
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/.installed $(VENV)/.installed-test
