@@ -1,0 +1,172 @@
+"""Convolution and its two gradients as products of packed panels (`runtime/conv.h`).
+
+The gradient for the input is a convolution, too: of the output's gradient with the taps turned
+round, one for each of the lattices that the stride makes of the input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from engine.backend.convolution import Geometry
+from engine.backend.cpu import depthwise, winograd
+from engine.backend.cpu.dense import densified
+from engine.backend.cpu.kernels import Kernel, Phase, cut, declare, emitter, scratch_pointer
+from engine.backend.cpu.windows import (
+    PANEL,
+    ROWS,
+    Job,
+    backward_jobs,
+    braced,
+    forward_job,
+    round_up,
+)
+from engine.compile.plan import Launch
+
+DEPTH = 256  # rows of a panel worked on at a time
+TILES = 4  # panels worked on at a time
+HEADERS = ("conv.h",)
+
+
+@dataclass(frozen=True)
+class Products:
+    """Jobs over the same weights, and how they are cut."""
+
+    jobs: Sequence[Job]
+    images: int
+    groups: int
+    channels: int  # of one group of what is looked at
+    rows: int  # of one group of the result
+    strides: tuple[int, int, int]  # elements of the weight from group, row and channel to the next
+    bias: bool = False
+
+    def kernel(self, launch: Launch) -> Kernel:
+        sizes = self.groups, self.channels, self.rows
+        if all(depthwise.fits(job, *sizes) for job in self.jobs):
+            jobs = list(self.jobs)
+            return depthwise.kernel(launch, jobs, self.images, *sizes, self.strides, self.bias)
+        if self.groups == 1 and winograd.fits(self.jobs[0], self.channels, self.rows):
+            return winograd.kernel(
+                launch, self.jobs[0], self.images, self.channels, self.rows, self.strides[1:],
+                self.bias,
+            )  # fmt: skip
+        names = f"float* packed = (void*){scratch_pointer(launch)};"
+        head = f"{declare(launch)}\n{names}"
+        packs, products, offset, packing, making = [], [], 0, 0, 0
+        for index, job in enumerate(self.jobs):
+            text, parts = self._packing(index, job, offset, packing)
+            packs.append(text)
+            packing += parts
+            text, parts = self._making(index, job, offset, making)
+            products.append(text)
+            making += parts
+            offset += self.groups * self._packed(job)
+        return Kernel(
+            (
+                Phase("\n".join([head, *packs]), packing),
+                Phase("\n".join([head, *products]), making),
+            ),
+            max(4 * offset, 64),
+            HEADERS,
+        )
+
+    def _packed(self, job: Job) -> int:
+        """Numbers of one group of packed weights."""
+        return round_up(self.rows, ROWS) * self.channels * len(job.taps)
+
+    def _packing(self, index: int, job: Job, offset: int, first: int) -> tuple[str, int]:
+        count, taps = round_up(self.rows, ROWS) // ROWS, len(job.taps)
+        parts, size = cut(count, self._packed(job))
+        group, row, channel = self.strides
+        tap = braced(job.taps or (0,))
+        text = f"""if (part >= {first} && part < {first + parts * self.groups}) {{
+static const int32_t tap[] = {tap};
+int64_t group = (part - {first}) / {parts}, from = (part - {first}) % {parts} * {size};
+gw_pack_weights(x1 + group * {group}, {self.rows}, {self.channels}, {taps}, {row}, {channel}, tap,
+                packed + {offset} + group * {self._packed(job)}, from,
+                GW_MIN(from + {size}, {count}));
+}}"""
+        return text, parts * self.groups
+
+    def _making(self, index: int, job: Job, offset: int, first: int) -> tuple[str, int]:
+        windows, target, taps = job.windows, job.target, max(1, len(job.taps))
+        places = self.images * windows.places
+        across, some = self._bands(places, self.rows * self.channels * taps)
+        down, rows = self._stripes(across, places * self.channels * taps)
+        block = -(-self.channels // -(-self.channels * taps // DEPTH))
+        tiles = min(TILES, -(-some // PANEL))
+        work = tiles * PANEL * (block * taps + round_up(rows, ROWS))
+        each = across * down
+        plane = prod(target.size)
+        bias = f"x2 + group * {self.rows} + row" if self.bias else "0"
+        text = f"""if (part >= {first} && part < {first + each * self.groups}) {{
+{windows.text("windows")}
+{target.text("target")}
+float* work = gw_workspace({4 * work});
+if (!work) {{ GW_REFUSE(); return; }}
+int64_t group = (part - {first}) / {each}, place = (part - {first}) % {across} * {some};
+int64_t row = (part - {first}) % {each} / {across} * {rows};
+gw_convolve(&windows, &target, x0 + group * {self.channels * prod(windows.size)},
+            packed + {offset} + group * {self._packed(job)} + row * {self.channels * len(job.taps)},
+            {bias}, y0 + (group * {self.rows} + row) * {plane},
+            {self.channels}, GW_MIN({rows}, {self.rows} - row), place,
+            GW_MIN({some}, {places} - place), {block}, {tiles}, work);
+}}"""
+        return text, each * self.groups
+
+    def _bands(self, places: int, each: int) -> tuple[int, int]:
+        """(bands, positions of one); a band is a multiple of a panel."""
+        panels = -(-places // PANEL)
+        parts, size = cut(max(1, panels // 2), places * each)
+        size = -(-panels // parts)
+        return -(-panels // size), size * PANEL
+
+    def _stripes(self, bands: int, each: int) -> tuple[int, int]:
+        """(stripes, rows of one): rows are cut as well where there are few bands."""
+        wanted = max(1, min(8 // bands, self.rows // 64, each * self.rows // 1_000_000))
+        rows = round_up(-(-self.rows // wanted), ROWS)
+        return -(-self.rows // rows), rows
+
+
+def geometry_of(size: tuple[int, ...], kernel: tuple[int, ...], launch: Launch) -> Geometry:
+    attrs = launch.attrs
+    return Geometry(size, kernel, attrs["stride"], attrs["padding"], attrs["dilation"])
+
+
+def covered(launch: Launch) -> bool:
+    slots = (*launch.inputs, *launch.outputs)
+    return all(s.type.dtype == np.float32 for s in slots) and slots[0].type.ndim <= 5
+
+
+@emitter("conv")
+def conv(launch: Launch) -> Kernel | None:
+    if not covered(launch):
+        return None
+    x, weight = (slot.type for slot in launch.inputs[:2])
+    geometry = geometry_of(x.shape[2:], weight.shape[2:], launch)
+    groups, (outputs, depth) = launch.attrs["groups"], weight.shape[:2]
+    rows, taps = outputs // groups, len(geometry.taps)
+    made = Products(
+        [forward_job(geometry, x.shape[1], outputs)], x.shape[0], groups, depth, rows,
+        (rows * depth * taps, depth * taps, taps), len(launch.inputs) == 3,
+    )  # fmt: skip
+    return densified(launch, made.kernel)
+
+
+@emitter("conv_input_grad")
+def conv_input_grad(launch: Launch) -> Kernel | None:
+    if not covered(launch):
+        return None
+    g, weight = (slot.type for slot in launch.inputs)
+    geometry = geometry_of(launch.attrs["size"], weight.shape[2:], launch)
+    groups, (outputs, depth) = launch.attrs["groups"], weight.shape[:2]
+    rows, taps = outputs // groups, len(geometry.taps)
+    made = Products(
+        backward_jobs(geometry, depth * groups, outputs), g.shape[0], groups, rows, depth,
+        (rows * depth * taps, taps, depth * taps),
+    )  # fmt: skip
+    return densified(launch, made.kernel)

@@ -1,0 +1,269 @@
+"""Matrix products by BLAS, cut into parts of rows or columns, with what follows element by element.
+
+Transposed matrices are read where they lie. What follows a product (bias, activation) is applied
+to a part while it is in the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import prod
+
+from engine.backend.cpu.kernels import C_TYPES, Kernel, Phase, declare, emitter, strides_of
+from engine.backend.cpu.loops import aligned
+from engine.backend.cpu.pointwise import Statements
+from engine.compile.plan import Launch, Slot
+from engine.ops.scalar import Expr, argument
+
+#: Operations of a part, at least: a call of BLAS packs what it reads.
+PART_FLOPS = 900_000
+MOST_PARTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """rows and columns, and the strides between them, in elements."""
+
+    rows: int
+    columns: int
+    down: int
+    along: int
+
+    def told(self) -> tuple[str, int] | None:
+        """Whether BLAS must transpose it, and its leading dimension; None if it cannot read it."""
+        if self.along == 1 or self.columns == 1:
+            down = self.columns if self.rows == 1 else self.down
+            if down >= self.columns and (self.along == 1 or down > 0):
+                return "GW_PLAIN", down
+        if self.down == 1 or self.rows == 1:
+            along = self.rows if self.columns == 1 else self.along
+            if along >= self.rows:
+                return "GW_TRANSPOSED", along
+        return None
+
+    def turned(self) -> Matrix:
+        return Matrix(self.columns, self.rows, self.along, self.down)
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """[m, k] @ [k, n] for every combination of the outer axes: (length, strides of a, of b)."""
+
+    a: Matrix
+    b: Matrix
+    outer: tuple[tuple[int, int, int], ...]
+    kind: str
+
+
+def cut_rows(length: int, flops: int) -> tuple[int, int]:
+    """(parts, rows of a part) of a product; depends on shapes alone."""
+    parts = max(1, min(MOST_PARTS, flops // PART_FLOPS, length // 32))
+    size = -(-length // parts)
+    size = -(-size // 16) * 16
+    return -(-length // size), size
+
+
+@emitter("matmul")
+def matmul(launch: Launch) -> Kernel | None:
+    return product_of(launch, _matmul(launch), 2, (argument(0),))
+
+
+@emitter("linear")
+def linear(launch: Launch) -> Kernel | None:
+    roots = (argument(0),) if len(launch.inputs) == 2 else (argument(0) + argument(1),)
+    return product_of(launch, _linear(launch), 2, roots)
+
+
+@emitter("fused_product")
+def fused_product(launch: Launch) -> Kernel | None:
+    product = _matmul(launch) if launch.attrs["base"] == "matmul" else _linear(launch)
+    return product_of(launch, product, 2, launch.attrs["roots"])
+
+
+def _matmul(launch: Launch) -> Product | None:
+    a, b = launch.inputs[:2]
+    batch = launch.outputs[0].type.shape[:-2]
+    first, second = (aligned(_leading(slot), batch) for slot in (a, b))
+    outer = tuple((n, p, q) for n, p, q in zip(batch, first, second, strict=True) if n != 1)
+    return _product(_last_two(a), _last_two(b), outer, a)
+
+
+def _linear(launch: Launch) -> Product | None:
+    """x has any number of leading axes, which must make one."""
+    x, weight = launch.inputs[:2]
+    rows = _flat(x)
+    return None if rows is None else _product(rows, _last_two(weight).turned(), (), x)
+
+
+def _product(
+    a: Matrix, b: Matrix, outer: tuple[tuple[int, int, int], ...], slot: Slot
+) -> Product | None:
+    kind = C_TYPES[slot.type.dtype.name]
+    if kind not in ("float", "double") or a.told() is None or b.told() is None:
+        return None
+    return Product(a, b, outer, kind)
+
+
+def _leading(slot: Slot) -> Slot:
+    """A slot without its last two axes."""
+    kind = type(slot.type)(slot.type.shape[:-2], slot.type.dtype)
+    place = type(slot.place)(slot.place.buffer, slot.place.offset, slot.place.strides[:-2])
+    return Slot(kind, place)
+
+
+def _last_two(slot: Slot) -> Matrix:
+    return Matrix(*slot.type.shape[-2:], *strides_of(slot)[-2:])
+
+
+def _flat(slot: Slot) -> Matrix | None:
+    """All axes but the last as one; None where they do not follow each other."""
+    *lengths, columns = slot.type.shape
+    *strides, along = strides_of(slot)
+    axes = [(n, s) for n, s in zip(lengths, strides, strict=True) if n != 1]
+    for (_, outer), (n, inner) in pairwise(axes):
+        if outer != n * inner:
+            return None
+    return Matrix(prod(lengths), columns, axes[-1][1] if axes else columns, along)
+
+
+def product_of(
+    launch: Launch, product: Product | None, first: int, roots: Sequence[Expr]
+) -> Kernel | None:
+    """The kernel of a product followed by expressions of it (input 0) and of further inputs.
+
+    first: the place among the inputs of the launch of the first further one.
+    """
+    if product is None:
+        return None
+    follow = _Follow.of(launch, first, roots, product)
+    if follow is None:
+        return None
+    a, b = product.a, product.b
+    batch = prod(n for n, _, _ in product.outer)
+    flops = 2 * a.rows * a.columns * b.columns
+    by_rows = a.rows >= b.columns
+    pieces, size = cut_rows(a.rows if by_rows else b.columns, flops)
+    few = batch > 1 and pieces == 1
+    together = max(1, min(batch, PART_FLOPS // max(1, flops))) if few else 1
+    lines = [declare(launch)]
+    parts = -(-batch // together) * pieces
+    if together > 1:
+        lines.append(
+            f"for (int64_t m = part * {together}; "
+            f"m < GW_MIN(part * {together} + {together}, {batch}); m++) {{"
+        )
+    else:
+        lines.append(f"{{ const int64_t m = part / {pieces};")
+    lines += _offsets(product)
+    row, column = ("r", "0") if by_rows else ("0", "r")
+    rows, columns = ("h", str(b.columns)) if by_rows else (str(a.rows), "h")
+    length = a.rows if by_rows else b.columns
+    if pieces > 1:
+        lines.append(f"const int64_t r = part % {pieces} * {size};")
+        lines.append(f"const int64_t h = GW_MIN({size}, {length} - r);")
+    else:
+        lines.append(f"const int64_t r = 0, h = {length}; (void)r; (void)h;")
+    lines.append(_gemm(product, row, column, rows, columns))
+    lines += follow.lines(row, column, rows, columns, a.rows, b.columns)
+    lines.append("}")
+    return Kernel((Phase("\n".join(lines), parts),))
+
+
+def _offsets(product: Product) -> list[str]:
+    lines = ["int64_t ma = 0, mb = 0, q = m; (void)q;"]
+    for n, first, second in reversed(product.outer):
+        lines.append(f"ma += q % {n} * {first}; mb += q % {n} * {second}; q /= {n};")
+    return lines
+
+
+def _gemm(product: Product, row: str, column: str, rows: str, columns: str) -> str:
+    a, b = product.a, product.b
+    told_a, told_b = a.told(), b.told()
+    assert told_a is not None
+    assert told_b is not None
+    call = "gw_sgemm" if product.kind == "float" else "gw_dgemm"
+    step_a = told_a[1] if told_a[0] == "GW_PLAIN" else 1
+    step_b = 1 if told_b[0] == "GW_PLAIN" else told_b[1]
+    return (
+        f"{call}(GW_ROW_MAJOR, {told_a[0]}, {told_b[0]}, {rows}, {columns}, {a.columns}, 1, "
+        f"x0 + ma + {row} * {step_a}, {told_a[1]}, x1 + mb + {column} * {step_b}, {told_b[1]}, "
+        f"0, y0 + m * {a.rows * b.columns} + {row} * {b.columns} + {column}, {b.columns});"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Follow:
+    """What is done to each element of a product, seen as [batch, rows, columns]."""
+
+    launch: Launch
+    first: int
+    roots: Sequence[Expr]
+    body: Statements
+    strides: tuple[tuple[int, int, int], ...]
+    kind: str
+
+    @classmethod
+    def of(
+        cls, launch: Launch, first: int, roots: Sequence[Expr], product: Product
+    ) -> _Follow | None:
+        shape = launch.outputs[0].type.shape
+        strides = []
+        for slot in launch.inputs[first:]:
+            found = _three(slot, shape, product)
+            if found is None:
+                return None
+            strides.append(found)
+        names = {0: "t"} | {i + 1: f"a{i}" for i in range(len(strides))}
+        body = Statements(roots, product.kind, inputs=names)
+        if not body.complete:
+            return None
+        return cls(launch, first, roots, body, tuple(strides), product.kind)
+
+    def lines(
+        self, row: str, column: str, rows: str, columns: str, height: int, width: int
+    ) -> list[str]:
+        if tuple(self.roots) == (argument(0),):
+            return []
+        at = f"m * {height * width} + i * {width} + j"
+        loads = []
+        for place, (outer, down, along) in enumerate(self.strides):
+            kind = C_TYPES[self.launch.inputs[self.first + place].type.dtype.name]
+            loads.append(
+                f"const {kind} a{place} = "
+                f"x{self.first + place}[m * {outer} + i * {down} + j * {along}];"
+            )
+        stores = [
+            f"y{place}[{at}] = {self.body.names[root]};" for place, root in enumerate(self.roots)
+        ]
+        return [
+            f"for (int64_t i = {row}; i < {row} + {rows}; i++) {{",
+            "GW_IVDEP",
+            f"for (int64_t j = {column}; j < {column} + {columns}; j++) {{",
+            f"const {self.kind} t = y0[{at}];",
+            *loads,
+            *self.body.lines[0],
+            *stores,
+            "}}",
+        ]
+
+
+def _three(slot: Slot, shape: tuple[int, ...], product: Product) -> tuple[int, int, int] | None:
+    """Strides of a further input over [batch, rows, columns]; None where three are too few."""
+    *outer, along = aligned(slot, shape)
+    batch = prod(n for n, _, _ in product.outer)
+    count = 1 if batch > 1 else 0
+    lead = list(zip(shape[:-1], outer, strict=True))
+    below, above = (lead[-1:], lead[:-1]) if count else (lead, [])
+    down, up = _single(below), _single(above)
+    return None if down is None or up is None else (up, down, along)
+
+
+def _single(axes: Sequence[tuple[int, int]]) -> int | None:
+    """The one stride of several axes that follow each other."""
+    known = [(n, s) for n, s in axes if n != 1]
+    for (_, outer), (n, inner) in pairwise(known):
+        if outer != n * inner:
+            return None
+    return known[-1][1] if known else 0

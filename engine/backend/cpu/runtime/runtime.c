@@ -1,0 +1,196 @@
+/* Runs launches one after another, the parts of a launch side by side on a small thread pool.
+ *
+ * Parts are cut when code is generated, never by the number of threads: so 1 thread and 8 threads
+ * compute the same bytes. Waiting threads spin for a moment, then sleep. */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <time.h>
+
+typedef void (*GwKernel)(char* const* p, int64_t part);
+
+/* One body of a launch. `first`: how many parts of its wave come before its own. */
+typedef struct {
+  GwKernel kernel;
+  char* const* pointers;
+  int64_t parts;
+  int64_t first;
+} GwLaunch;
+
+/* Launches that do not depend on each other: all their parts may run side by side.
+ * alone: there is too little work to wake anybody for. */
+typedef struct {
+  const GwLaunch* launches;
+  int64_t count;
+  int64_t parts;
+  int64_t alone;
+} GwWave;
+
+enum { MOST_THREADS = 64, SPINS = 4000 };
+
+typedef struct {
+  _Atomic uint64_t ticket; /* generation << 32 | next part */
+  _Atomic int64_t left;    /* parts not finished */
+  _Atomic int64_t parts;
+  _Atomic(const GwWave*) wave;
+} Work;
+
+static Work work;
+static _Atomic uint32_t generation;
+static _Atomic int sleepers;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t bell = PTHREAD_COND_INITIALIZER;
+static pthread_mutex_t owner = PTHREAD_MUTEX_INITIALIZER;
+static int started; /* helpers that exist; guarded by owner */
+static int wanted = 1;
+static int refused; /* set by kernels through the pointer that `gw_refusals` gives */
+
+static void pause_briefly(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+static void run_part(const GwWave* wave, int64_t part) {
+  const GwLaunch* launch = wave->launches;
+  while (part >= launch->first + launch->parts) launch++;
+  launch->kernel(launch->pointers, part - launch->first);
+}
+
+/* Take parts of generation `g` until none is left. A ticket of another generation is not taken. */
+static void take_parts(uint32_t g) {
+  for (;;) {
+    uint64_t ticket = atomic_load_explicit(&work.ticket, memory_order_acquire);
+    if ((uint32_t)(ticket >> 32) != g) return;
+    int64_t part = (int64_t)(uint32_t)ticket;
+    if (part >= atomic_load_explicit(&work.parts, memory_order_relaxed)) return;
+    const GwWave* wave = atomic_load_explicit(&work.wave, memory_order_relaxed);
+    if (!atomic_compare_exchange_weak(&work.ticket, &ticket, ticket + 1)) continue;
+    run_part(wave, part);
+    atomic_fetch_sub_explicit(&work.left, 1, memory_order_release);
+  }
+}
+
+static void* help(void* unused) {
+  (void)unused;
+  uint32_t seen = atomic_load(&generation);
+  for (;;) {
+    uint32_t now = atomic_load_explicit(&generation, memory_order_acquire);
+    for (int i = 0; now == seen && i < SPINS; i++) {
+      pause_briefly();
+      now = atomic_load_explicit(&generation, memory_order_acquire);
+    }
+    if (now == seen) {
+      pthread_mutex_lock(&lock);
+      atomic_fetch_add(&sleepers, 1);
+      while ((now = atomic_load(&generation)) == seen) pthread_cond_wait(&bell, &lock);
+      atomic_fetch_sub(&sleepers, 1);
+      pthread_mutex_unlock(&lock);
+    }
+    seen = now;
+    take_parts(seen);
+  }
+  return 0;
+}
+
+static void start_helpers(void) {
+  while (started < wanted - 1) {
+    pthread_t thread;
+    if (pthread_create(&thread, 0, help, 0) != 0) {
+      wanted = started + 1;
+      return;
+    }
+    pthread_detach(thread);
+    started++;
+  }
+}
+
+static void run_together(const GwWave* wave) {
+  atomic_store_explicit(&work.wave, wave, memory_order_relaxed);
+  atomic_store_explicit(&work.parts, wave->parts, memory_order_relaxed);
+  atomic_store_explicit(&work.left, wave->parts, memory_order_relaxed);
+  uint32_t g = atomic_load(&generation) + 1;
+  atomic_store_explicit(&work.ticket, (uint64_t)g << 32, memory_order_release);
+  atomic_store_explicit(&generation, g, memory_order_seq_cst);
+  if (atomic_load(&sleepers) > 0) {
+    pthread_mutex_lock(&lock);
+    pthread_cond_broadcast(&bell);
+    pthread_mutex_unlock(&lock);
+  }
+  take_parts(g);
+  for (int i = 0; atomic_load_explicit(&work.left, memory_order_acquire) > 0; i++) {
+    if (i < SPINS) pause_briefly();
+    else sched_yield();
+  }
+  /* No helper may look at the parts of this launch once the next one is being written down. */
+  atomic_store_explicit(&work.ticket, (uint64_t)(g + 1) << 32 | 0xffffffffu, memory_order_release);
+}
+
+static void run_wave(const GwWave* wave) {
+  if (wave->alone || wanted == 1) {
+    for (int64_t i = 0; i < wave->count; i++) {
+      const GwLaunch* launch = &wave->launches[i];
+      for (int64_t part = 0; part < launch->parts; part++) launch->kernel(launch->pointers, part);
+    }
+  } else {
+    run_together(wave);
+  }
+}
+
+static int (*blas_threads)(void);
+static void (*blas_set_threads)(int);
+
+/* How to ask and tell the BLAS about its own threads. */
+void gw_bind_blas(void* threads, void* set_threads) {
+  blas_threads = (int (*)(void))threads;
+  blas_set_threads = (void (*)(int))set_threads;
+}
+
+/* Kernels call the BLAS in parts of their own, so each call must stay in its thread. */
+static int hold_blas(void) {
+  int before = blas_threads ? blas_threads() : 1;
+  if (before != 1) blas_set_threads(1);
+  return before;
+}
+
+int* gw_refusals(void) { return &refused; }
+
+static double seconds(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Run waves in order on so many threads, the caller among them; `spent`, if given, collects the seconds of each. Returns `count`, or the
+ * index of a wave in which a kernel refused: nothing after it has run. */
+int64_t gw_execute(const GwWave* waves, int64_t count, int threads, double* spent) {
+  int64_t done = 0;
+  pthread_mutex_lock(&owner);
+  wanted = threads < 1 ? 1 : threads > MOST_THREADS ? MOST_THREADS : threads;
+  start_helpers();
+  int before = hold_blas();
+  refused = 0;
+  for (; done < count; done++) {
+    double start = spent ? seconds() : 0;
+    run_wave(&waves[done]);
+    if (spent) spent[done] += seconds() - start;
+    if (__atomic_load_n(&refused, __ATOMIC_RELAXED)) break;
+  }
+  if (before != 1) blas_set_threads(before);
+  pthread_mutex_unlock(&owner);
+  return done;
+}
+
+/* After fork only the caller is there: the child starts helpers of its own. */
+static void forget_helpers(void) {
+  started = 0;
+  atomic_store(&sleepers, 0);
+  pthread_mutex_init(&owner, 0);
+  pthread_mutex_init(&lock, 0);
+  pthread_cond_init(&bell, 0);
+}
+
+__attribute__((constructor)) static void prepare(void) { pthread_atfork(0, 0, forget_helpers); }

@@ -1,0 +1,78 @@
+/* Vectors of float as wide as the processor has them, and fused products that the compiler may not
+ * take apart. Everything that is built on them works lane by lane, in an order fixed by shapes. */
+#ifndef GW_VECTORS_H
+#define GW_VECTORS_H
+#include <stdlib.h>
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+typedef __m512 GwVector;
+enum { GW_LANES = 16 };
+#define gw_load(p) _mm512_loadu_ps(p)
+#define gw_store(p, v) _mm512_storeu_ps(p, v)
+#define gw_all(a) _mm512_set1_ps(a)
+#define gw_fma(a, b, c) _mm512_fmadd_ps(a, b, c)
+#elif defined(__AVX2__) && defined(__FMA__)
+#include <immintrin.h>
+typedef __m256 GwVector;
+enum { GW_LANES = 8 };
+#define gw_load(p) _mm256_loadu_ps(p)
+#define gw_store(p, v) _mm256_storeu_ps(p, v)
+#define gw_all(a) _mm256_set1_ps(a)
+#define gw_fma(a, b, c) _mm256_fmadd_ps(a, b, c)
+#else
+typedef float GwVector __attribute__((vector_size(16), aligned(4), may_alias));
+enum { GW_LANES = 4 };
+static inline GwVector gw_load(const float* p) { return *(const GwVector*)p; }
+static inline void gw_store(float* p, GwVector v) { *(GwVector*)p = v; }
+static inline GwVector gw_all(float a) { return (GwVector){a, a, a, a}; }
+static inline GwVector gw_fma(GwVector a, GwVector b, GwVector c) { return a * b + c; }
+#endif
+
+#define GW_INLINE static inline __attribute__((always_inline))
+
+enum { GW_WIDE = 16 }; /* rows of vectors are padded to so many floats on every processor */
+
+/* Memory of this thread that kernels share one after another; NULL where there is none left. */
+static __thread void* gw_kept;
+static __thread size_t gw_kept_bytes;
+static inline float* gw_workspace(size_t bytes) {
+  if (gw_kept_bytes < bytes) {
+    free(gw_kept);
+    gw_kept = aligned_alloc(64, (bytes + 4095) / 4096 * 4096);
+    gw_kept_bytes = gw_kept ? bytes : 0;
+  }
+  return (float*)gw_kept;
+}
+
+/* c[i][j] (+)= sum over k of a[i * row + k * step] b[k][j] for ROWS rows and NV vectors of j. The
+ * sum is made on its own, then added: long sums in blocks lose fewer digits. */
+GW_INLINE void gw_tile_of(const int ROWS, const int NV, int64_t depth, const float* a, int64_t row,
+                          int64_t step, const float* b, int64_t b_row, float* c, int64_t c_row,
+                          int add) {
+  GwVector s[12][4];
+#pragma GCC unroll 12
+  for (int i = 0; i < ROWS; i++)
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; j++) s[i][j] = gw_all(0);
+  for (int64_t k = 0; k < depth; k++) {
+    GwVector t[4];
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; j++) t[j] = gw_load(b + k * b_row + j * GW_LANES);
+#pragma GCC unroll 12
+    for (int i = 0; i < ROWS; i++) {
+      GwVector v = gw_all(a[i * row + k * step]);
+#pragma GCC unroll 4
+      for (int j = 0; j < NV; j++) s[i][j] = gw_fma(v, t[j], s[i][j]);
+    }
+  }
+#pragma GCC unroll 12
+  for (int i = 0; i < ROWS; i++)
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; j++) {
+      float* at = c + i * c_row + j * GW_LANES;
+      if (add) s[i][j] += gw_load(at);
+      gw_store(at, s[i][j]);
+    }
+}
+#endif

@@ -1,0 +1,281 @@
+/* Convolution with 3 x 3 taps and stride 1 by Winograd's F(4 x 4, 3 x 3): a tile of 4 x 4 results
+ * is made of 36 products for each channel instead of 144. Lavin and Gray 2016, points 0, 1, -1, 2,
+ * -2 and infinity. Tiles of all images follow each other, a panel of them is worked on at a time. */
+#ifndef GW_WINOGRAD_H
+#define GW_WINOGRAD_H
+#include "conv.h"
+
+enum { GW_POINTS = 36, GW_BLOCK_ROWS = 32, GW_DEPTH = 96 };
+
+/* Every one takes numbers `step` apart to numbers `to_step` apart, for 16 lanes at once. */
+#define GW_EACH(TEXT) for (int l = 0; l < 16; l++) { TEXT }
+
+/* B^T d, for the six numbers of a line. */
+GW_INLINE void gw_to_points(const float* restrict d, int step, float* restrict v, int to) {
+  GW_EACH(float d0 = d[l]; float d1 = d[step + l]; float d2 = d[2 * step + l];
+          float d3 = d[3 * step + l]; float d4 = d[4 * step + l]; float d5 = d[5 * step + l];
+          float a = fmaf(-4.0f, d2, d4); float b = fmaf(-4.0f, d1, d3);
+          float c = d4 - d2; float e = 2.0f * (d3 - d1);
+          v[l] = fmaf(4.0f, d0, fmaf(-5.0f, d2, d4)); v[to + l] = a + b; v[2 * to + l] = a - b;
+          v[3 * to + l] = c + e; v[4 * to + l] = c - e;
+          v[5 * to + l] = fmaf(4.0f, d1, fmaf(-5.0f, d3, d5));)
+}
+
+/* A^T m: four results of six points. */
+GW_INLINE void gw_from_points(const float* restrict m, int step, float* restrict y, int to) {
+  GW_EACH(float m0 = m[l]; float m1 = m[step + l]; float m2 = m[2 * step + l];
+          float m3 = m[3 * step + l]; float m4 = m[4 * step + l]; float m5 = m[5 * step + l];
+          float a = m1 + m2; float b = m1 - m2; float c = m3 + m4; float e = m3 - m4;
+          y[l] = m0 + a + c; y[to + l] = fmaf(2.0f, e, b); y[2 * to + l] = fmaf(4.0f, c, a);
+          y[3 * to + l] = fmaf(8.0f, e, b) + m5;)
+}
+
+/* G g: six points of three weights. */
+GW_INLINE void gw_weight_points(const float* restrict g, int step, float* restrict u, int to) {
+  GW_EACH(float g0 = g[l]; float g1 = g[step + l]; float g2 = g[2 * step + l];
+          float a = (g0 + g2) * (1.0f / 6.0f); float b = g1 * (1.0f / 6.0f);
+          float c = fmaf(g0, 1.0f / 24.0f, g2 * (1.0f / 6.0f)); float d = g1 * (1.0f / 12.0f);
+          u[l] = 0.25f * g0; u[to + l] = -a - b; u[2 * to + l] = b - a; u[3 * to + l] = c + d;
+          u[4 * to + l] = c - d; u[5 * to + l] = g2;)
+}
+
+/* out[point][group][channel][row]; see gw_pack_weights. Lanes are the rows of two channels. */
+static void gw_winograd_weights(const float* weight, int64_t rows, int64_t channels, int64_t row,
+                                int64_t channel, const int32_t* tap, float* out, int64_t from,
+                                int64_t to) {
+  int64_t groups = (rows + GW_ROWS - 1) / GW_ROWS, pitch = groups * channels * GW_ROWS;
+  float d[9 * 16] __attribute__((aligned(64))), line[18 * 16] __attribute__((aligned(64)));
+  float u[GW_POINTS * 16] __attribute__((aligned(64)));
+  memset(d, 0, sizeof d);
+  for (int64_t g = from; g < to; g++) {
+    int64_t high = GW_MIN(GW_ROWS, rows - g * GW_ROWS);
+    if (high < GW_ROWS) memset(d, 0, sizeof d);
+    for (int64_t c = 0; c < channels; c += 2) {
+      int64_t deep = GW_MIN(2, channels - c);
+      for (int64_t b = 0; b < deep; b++)
+        for (int64_t i = 0; i < high; i++) {
+          const float* w = weight + (g * GW_ROWS + i) * row + (c + b) * channel;
+          for (int k = 0; k < 9; k++) d[k * 16 + b * GW_ROWS + i] = w[tap[k]];
+        }
+      for (int k = 0; k < 3; k++) gw_weight_points(d + k * 16, 48, line + k * 16, 48);
+      for (int k = 0; k < 6; k++) gw_weight_points(line + k * 48, 16, u + k * 96, 16);
+      float* at = out + (g * channels + c) * GW_ROWS;
+      for (int k = 0; k < GW_POINTS; k++)
+        memcpy(at + k * pitch, u + k * 16, (size_t)(deep * GW_ROWS) * sizeof(float));
+    }
+  }
+}
+
+typedef struct {
+  int64_t n, y, x; /* of the first result of a tile */
+} GwTile;
+
+GW_INLINE GwTile gw_winograd_tile(const int64_t* grid, int64_t tile) {
+  int64_t wide = (grid[2] + 3) / 4, each = wide * ((grid[1] + 3) / 4);
+  GwTile t = {tile / each, tile % each / wide * 4, tile % wide * 4};
+  return t;
+}
+
+/* d[36][16] of one channel for up to 16 tiles, from `first` on. */
+static void gw_winograd_gather(const GwWindows* w, const float* x, const GwTile* tiles,
+                               int64_t count, float* d) {
+  const int32_t* start = w->offset[0];
+  for (int64_t l = 0; l < count; l++) {
+    int64_t top = tiles[l].y + start[1], left = tiles[l].x + start[2];
+    const float* image = x + tiles[l].n * w->image;
+    if (top >= 0 && left >= 0 && top + 6 <= w->size[1] && left + 6 <= w->size[2]) {
+      const float* from = image + top * w->size[2] + left;
+      for (int r = 0; r < 6; r++)
+        for (int e = 0; e < 6; e++) d[(r * 6 + e) * 16 + l] = from[r * w->size[2] + e];
+    } else {
+      for (int r = 0; r < 6; r++)
+        for (int e = 0; e < 6; e++) {
+          int64_t v = top + r, u = left + e;
+          int inside = v >= 0 && v < w->size[1] && u >= 0 && u < w->size[2];
+          d[(r * 6 + e) * 16 + l] = inside ? image[v * w->size[2] + u] : 0;
+        }
+    }
+  }
+}
+
+/* GW_ROWS rows of c = packed weights times `vectors` * 16 columns of a panel. */
+static void gw_narrow_product(int64_t depth, const float* a, const float* b, float* c, int vectors) {
+  for (int64_t k = 0; k < depth; k += GW_DEPTH, a += GW_DEPTH * GW_ROWS, b += GW_DEPTH * GW_PANEL) {
+    int64_t some = GW_MIN(GW_DEPTH, depth - k);
+#if defined(__AVX512F__)
+    if (vectors == 1)
+      gw_tile_of(8, 1, some, a, 1, GW_ROWS, b, GW_PANEL, c, GW_PANEL, k > 0);
+    else if (vectors == 2)
+      gw_tile_of(8, 2, some, a, 1, GW_ROWS, b, GW_PANEL, c, GW_PANEL, k > 0);
+    else
+#endif
+      gw_panel_product(some, a, b, c, GW_PANEL, k > 0);
+  }
+}
+
+static void gw_winograd_put(const GwWindows* w, const GwTarget* g, const GwTile* tiles,
+                            int64_t count, const float* m, int64_t point, float bias, float* y) {
+  float line[24 * 16] __attribute__((aligned(64))), s[16 * 16] __attribute__((aligned(64)));
+  for (int k = 0; k < 6; k++) gw_from_points(m + k * point, (int)(6 * point), line + k * 16, 96);
+  for (int k = 0; k < 4; k++) gw_from_points(line + k * 96, 16, s + k * 64, 16);
+  for (int64_t l = 0; l < count; l++) {
+    float* at = y + tiles[l].n * g->image + tiles[l].y * g->size[2] + tiles[l].x;
+    int64_t high = GW_MIN(4, w->grid[1] - tiles[l].y), wide = GW_MIN(4, w->grid[2] - tiles[l].x);
+    if (high == 4 && wide == 4) {
+      for (int r = 0; r < 4; r++)
+        for (int e = 0; e < 4; e++) at[r * g->size[2] + e] = s[(r * 4 + e) * 16 + l] + bias;
+    } else {
+      for (int64_t r = 0; r < high; r++)
+        for (int64_t e = 0; e < wide; e++) at[r * g->size[2] + e] = s[(r * 4 + e) * 16 + l] + bias;
+    }
+  }
+}
+
+/* The windows of a panel of tiles at their points: out[point][channel][GW_PANEL], points `pitch`
+ * apart, tiles first..first + count, zeros after them. */
+static void gw_winograd_windows(const GwWindows* w, const float* x, int64_t channels, int64_t first,
+                                int64_t count, int64_t pitch, float* out) {
+  float d[GW_POINTS * 16] __attribute__((aligned(64)));
+  float line[GW_POINTS * 16] __attribute__((aligned(64)));
+  GwTile tiles[GW_PANEL];
+  for (int64_t l = 0; l < count; l++) tiles[l] = gw_winograd_tile(w->grid, first + l);
+  for (int64_t c = 0; c < channels; c++)
+    for (int64_t j = 0; j < GW_PANEL; j += 16) {
+      int64_t some = GW_MAX(0, GW_MIN(16, count - j));
+      if (some < 16) memset(d, 0, sizeof d);
+      gw_winograd_gather(w, x + c * w->plane, tiles + j, some, d);
+      for (int k = 0; k < 6; k++) gw_to_points(d + k * 16, 96, line + k * 16, 96);
+      for (int k = 0; k < 6; k++)
+        gw_to_points(line + k * 96, 16, out + 6 * k * pitch + c * GW_PANEL + j, (int)pitch);
+    }
+}
+
+/* Products of all points with `high` rows of packed weights, and the results of a panel of tiles. */
+static void gw_winograd_rows(const GwWindows* w, const GwTarget* g, const float* packed,
+                             int64_t pitch, const float* bias, float* y, int64_t channels,
+                             int64_t high, int64_t first, int64_t count, float* work) {
+  int64_t point = channels * GW_PANEL, made = GW_BLOCK_ROWS * GW_PANEL;
+  int64_t vectors = (count + 15) / 16;
+  float* products = work + GW_POINTS * point;
+  GwTile tiles[GW_PANEL];
+  for (int64_t l = 0; l < count; l++) tiles[l] = gw_winograd_tile(w->grid, first + l);
+  for (int64_t k = 0; k < GW_POINTS; k++)
+    for (int64_t r = 0; r < high; r += GW_ROWS)
+      gw_narrow_product(channels, packed + k * pitch + r * channels, work + k * point,
+                        products + k * made + r * GW_PANEL, (int)vectors);
+  for (int64_t r = 0; r < high; r++)
+    for (int64_t j = 0; j < vectors; j++)
+      gw_winograd_put(w, g, tiles + 16 * j, GW_MIN(16, count - 16 * j),
+                      products + r * GW_PANEL + 16 * j, made, bias ? bias[r] : 0,
+                      y + r * g->plane);
+}
+
+/* Tiles first..first + count for `rows` channels of y; packed starts at the first of them.
+ * pitch: numbers of a point of the packed weights.
+ * work: memory for GW_POINTS * GW_PANEL * (channels + GW_BLOCK_ROWS). */
+static void gw_winograd(const GwWindows* w, const GwTarget* g, const float* x, const float* packed,
+                        int64_t pitch, const float* bias, float* y, int64_t channels, int64_t rows,
+                        int64_t first, int64_t count, float* work) {
+  for (int64_t at = first; at < first + count; at += GW_PANEL) {
+    int64_t some = GW_MIN(GW_PANEL, first + count - at);
+    gw_winograd_windows(w, x, channels, at, some, channels * GW_PANEL, work);
+    for (int64_t i = 0; i < rows; i += GW_BLOCK_ROWS)
+      gw_winograd_rows(w, g, packed + i * channels, pitch, bias ? bias + i : 0, y + i * g->plane,
+                       channels, GW_MIN(GW_BLOCK_ROWS, rows - i), at, some, work);
+  }
+}
+
+/* The same for at most GW_PANEL tiles in all. Every weight is used once, so it is never stored at
+ * its points: they are made for a few rows at a time, in memory that comes after the rest of
+ * `work`, GW_POINTS * GW_ROWS * channels more. */
+static void gw_winograd_few(const GwWindows* w, const GwTarget* g, const float* x,
+                            const float* weight, int64_t row, int64_t channel, const int32_t* tap,
+                            const float* bias, float* y, int64_t channels, int64_t rows,
+                            int64_t count, float* work) {
+  float* packed = work + GW_POINTS * GW_PANEL * (channels + GW_BLOCK_ROWS);
+  gw_winograd_windows(w, x, channels, 0, count, channels * GW_PANEL, work);
+  for (int64_t i = 0; i < rows; i += GW_ROWS) {
+    int64_t high = GW_MIN(GW_ROWS, rows - i);
+    gw_winograd_weights(weight + i * row, high, channels, row, channel, tap, packed, 0, 1);
+    gw_winograd_rows(w, g, packed, channels * GW_ROWS, bias ? bias + i : 0, y + i * g->plane,
+                     channels, high, 0, count, work);
+  }
+}
+
+/* A g: six points of four numbers, the transpose of gw_from_points. */
+GW_INLINE void gw_spread_points(const float* restrict g, int step, float* restrict v, int to) {
+  GW_EACH(float g0 = g[l]; float g1 = g[step + l]; float g2 = g[2 * step + l];
+          float g3 = g[3 * step + l];
+          float a = g0 + g2; float b = g1 + g3;
+          float c = fmaf(4.0f, g2, g0); float e = fmaf(8.0f, g3, 2.0f * g1);
+          v[l] = g0; v[to + l] = a + b; v[2 * to + l] = a - b; v[3 * to + l] = c + e;
+          v[4 * to + l] = c - e; v[5 * to + l] = g3;)
+}
+
+/* The gradient of a panel of tiles at their points: out[point][tile][lanes], points `pitch` apart;
+ * a lane for each of `rows` channels of g, zeros in the others and after the last tile. Tiles are
+ * `across` apart. */
+static void gw_winograd_flows(const GwWindows* w, const float* g, int64_t image, int64_t rows,
+                              int64_t lanes, int64_t across, int64_t first, int64_t count,
+                              int64_t pitch, float* out) {
+  float d[16 * 16] __attribute__((aligned(64))), line[24 * 16] __attribute__((aligned(64)));
+  for (int64_t t = 0; t < GW_PANEL; t++) {
+    GwTile tile = gw_winograd_tile(w->grid, first + GW_MIN(t, count - 1));
+    const float* at = g + tile.n * image + tile.y * w->grid[2] + tile.x;
+    int64_t high = GW_MIN(4, w->grid[1] - tile.y), wide = GW_MIN(4, w->grid[2] - tile.x);
+    for (int64_t i = 0; i < lanes; i += 16) {
+      int64_t some = t < count ? GW_MIN(16, rows - i) : 0;
+      if (some < 16 || high < 4 || wide < 4) memset(d, 0, sizeof d);
+      for (int64_t l = 0; l < some; l++) {
+        const float* from = at + (i + l) * w->places;
+        if (high == 4 && wide == 4) {
+          for (int r = 0; r < 4; r++)
+            for (int e = 0; e < 4; e++) d[(r * 4 + e) * 16 + l] = from[r * w->grid[2] + e];
+        } else {
+          for (int64_t r = 0; r < high; r++)
+            for (int64_t e = 0; e < wide; e++) d[(r * 4 + e) * 16 + l] = from[r * w->grid[2] + e];
+        }
+      }
+      for (int k = 0; k < 4; k++) gw_spread_points(d + k * 16, 64, line + k * 16, 64);
+      for (int k = 0; k < 6; k++)
+        gw_spread_points(line + k * 64, 16, out + 6 * k * pitch + t * across + i, (int)pitch);
+    }
+  }
+}
+
+/* Of one point: out[channels][lanes] = sum over panels of windows times gradients. out has room for
+ * gw_outer_rows(channels, lanes) rows; so much is read of the last panel of windows, too. */
+static void gw_winograd_outer(int64_t channels, int64_t lanes, int64_t panels, const float* windows,
+                              const float* flows, float* out) {
+  int64_t rows = gw_outer_rows(channels, lanes);
+  memset(out, 0, (size_t)(rows * lanes) * sizeof(float));
+  for (int64_t i = 0; i < panels; i++)
+    gw_outer(rows, lanes, GW_PANEL, windows + i * channels * GW_PANEL, GW_PANEL,
+             flows + i * lanes * GW_PANEL, out);
+}
+
+/* G^T u: three weights of six points. */
+GW_INLINE void gw_weights_of_points(const float* restrict u, int step, float* restrict w, int to) {
+  GW_EACH(float u0 = u[l]; float u1 = u[step + l]; float u2 = u[2 * step + l];
+          float u3 = u[3 * step + l]; float u4 = u[4 * step + l]; float u5 = u[5 * step + l];
+          float a = u1 + u2; float b = u2 - u1; float c = u3 + u4; float e = u3 - u4;
+          w[l] = fmaf(0.25f, u0, fmaf(a, -1.0f / 6.0f, c * (1.0f / 24.0f)));
+          w[to + l] = fmaf(b, 1.0f / 6.0f, e * (1.0f / 12.0f));
+          w[2 * to + l] = fmaf(c - a, 1.0f / 6.0f, u5);)
+}
+
+/* out[row][channel][9] of points [36][channel][lanes], `pitch` apart; channels from..to. */
+static void gw_winograd_gradient(const float* points, int64_t pitch, int64_t rows, int64_t lanes,
+                                 int64_t channels, int64_t from, int64_t to, float* out) {
+  float line[18 * 16] __attribute__((aligned(64))), s[9 * 16] __attribute__((aligned(64)));
+  for (int64_t i = 0; i < lanes; i += 16)
+    for (int64_t c = from; c < to; c++) {
+      const float* at = points + c * lanes + i;
+      for (int k = 0; k < 6; k++)
+        gw_weights_of_points(at + k * pitch, (int)(6 * pitch), line + k * 16, 96);
+      for (int k = 0; k < 3; k++) gw_weights_of_points(line + k * 96, 16, s + k * 48, 16);
+      for (int64_t l = 0; l < GW_MIN(16, rows - i); l++)
+        for (int k = 0; k < 9; k++) out[((i + l) * channels + c) * 9 + k] = s[k * 16 + l];
+    }
+}
+#endif
