@@ -1,0 +1,28 @@
+"""The layers that a spec can name."""
+
+from spec.layers import (
+    activations,
+    blocks,
+    convolution,
+    dense,
+    normalization,
+    pooling,
+    shapes,
+)
+from spec.layers.kinds import KINDS, Arguments, Misfit, Signal
+from spec.layers.layer import Layer
+
+__all__ = [
+    "KINDS",
+    "Arguments",
+    "Layer",
+    "Misfit",
+    "Signal",
+    "activations",
+    "blocks",
+    "convolution",
+    "dense",
+    "normalization",
+    "pooling",
+    "shapes",
+]
