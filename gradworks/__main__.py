@@ -1,0 +1,3 @@
+from gradworks.cli import main
+
+main()
