@@ -1,0 +1,59 @@
+"""Indexing in C against its references, and the errors that users read."""
+
+import numpy as np
+import pytest
+
+from engine.errors import AxisError
+from engine.testing.samples import samples
+from tests.engine.backend.cpu.programs import check, close, of_op, run
+
+NAMES = ("take", "embedding", "add_rows", "gather", "add_along", "scatter", "one_hot")
+
+
+def numbers(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal(shape, np.float32)
+
+
+def places(high: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, high, shape)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_samples(name):
+    for arrays, attrs in samples()[name]:
+        check(name, [a.astype(np.float32) if a.dtype.kind == "f" else a for a in arrays], **attrs)
+
+
+def test_rows_of_every_type():
+    index = places(50, 70, 3)
+    check("embedding", [numbers(50, 64), index.astype(np.int32)], padding_idx=None)
+    check("take", [numbers(3, 50), index], axis=1)
+    check("take", [places(9, 50, 3), index], axis=0)
+    check("take", [numbers(50, 3) > 0, index], axis=0)
+
+
+def test_rows_added_up_by_place():
+    index = places(50, 700, 3)
+    check("add_rows", [numbers(700, 3, 17), index], axis=0, size=50)
+    check("add_rows", [numbers(2, 700, 3, 5), index], axis=1, size=51)
+    check("add_rows", [numbers(700, 3, 600), index], axis=0, size=50)
+
+
+def test_many_rows_of_one_place_keep_their_digits():
+    rows = np.full((100_000, 2), 0.1, np.float32)
+    arrays = [rows, np.zeros(100_000, np.int64)]
+    (found,) = run(of_op("add_rows", arrays, axis=0, size=2), arrays)
+    close(found, np.array([[10_000, 10_000], [0, 0]], np.float32), 1e-6)
+
+
+@pytest.mark.parametrize("wrong", [-1, 4])
+def test_a_place_outside_is_refused(wrong):
+    index = np.array([0, wrong, 1])
+    for name, arrays, attrs in (
+        ("embedding", [numbers(4, 3), index], {"padding_idx": None}),
+        ("add_rows", [numbers(3, 2), index], {"axis": 0, "size": 4}),
+        ("gather", [numbers(4), index], {"axis": 0}),
+        ("add_along", [numbers(3), index], {"axis": 0, "shape": (4,)}),
+    ):
+        with pytest.raises(AxisError, match="out of range"):
+            run(of_op(name, arrays, **attrs), arrays)

@@ -1,0 +1,134 @@
+"""Compilers and the cache of what they made."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.backend.cpu import toolchain
+from engine.errors import CompileError
+from tests.engine.backend.cpu.programs import compiler
+
+SOURCE = "int answer(void) { return 42; }\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    compiler()  # its probe has gone elsewhere
+    monkeypatch.setenv("GRADWORKS_CACHE", str(tmp_path))
+    return tmp_path / "c"
+
+
+def test_a_source_is_compiled_once(folder: Path) -> None:
+    first = toolchain.build(compiler(), SOURCE)
+    stamp = first.stat().st_ino
+    assert toolchain.build(compiler(), SOURCE) == first
+    assert first.stat().st_ino == stamp
+    assert toolchain.load(compiler(), SOURCE).answer() == 42
+    assert list(folder.iterdir()) == [first]
+
+
+def test_another_source_is_another_file(folder: Path) -> None:
+    one, other = (toolchain.build(compiler(), s) for s in (SOURCE, SOURCE.replace("42", "43")))
+    assert one != other
+
+
+def test_the_key_knows_headers_flags_and_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = compiler()
+    keys = {toolchain.key(chain, SOURCE)}
+    keys.add(toolchain.key(toolchain.Toolchain(chain.command, "another", chain.native), SOURCE))
+    keys.add(toolchain.key(toolchain.Toolchain(chain.command, chain.version, False), SOURCE))
+    monkeypatch.setattr(toolchain, "_runtime_digest", lambda: b"other headers")
+    keys.add(toolchain.key(chain, SOURCE))
+    assert len(keys) == (4 if chain.native else 3)
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x7fELF", None])
+def test_a_broken_file_is_compiled_again(folder: Path, damage: bytes | None) -> None:
+    path = toolchain.build(compiler(), SOURCE)
+    path.write_bytes(path.read_bytes()[:2000] if damage is None else damage)
+    assert toolchain.load(compiler(), SOURCE).answer() == 42
+
+
+def test_a_folder_that_cannot_be_used_gives_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("GRADWORKS_CACHE", str(tmp_path / "file"))
+    assert toolchain.load(compiler(), SOURCE).answer() == 42
+
+
+def test_code_that_does_not_compile_is_an_error_with_the_compilers_words(folder: Path) -> None:
+    with pytest.raises(CompileError, match="undeclared"):
+        toolchain.build(compiler(), "int answer(void) { return question; }")
+    assert list(folder.iterdir()) == []
+
+
+def test_the_cache_drops_what_was_used_longest_ago(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [toolchain.build(compiler(), SOURCE.replace("42", str(number))) for number in range(3)]
+    for age, path in enumerate(paths):
+        os.utime(path, (1000 + age, 1000 + age))
+    monkeypatch.setattr(toolchain, "CACHE_BYTES", 2 * paths[0].stat().st_size)
+    newest = toolchain.build(compiler(), SOURCE)
+    assert set(folder.iterdir()) == {newest, paths[2]}
+
+
+def test_processes_may_ask_for_the_same_at_once(tmp_path: Path) -> None:
+    code = (
+        "from engine.backend.cpu import toolchain as t; from sys import argv\n"
+        "for n in range(6):\n"
+        "    source = 'int answer(void) { return %d; }' % n\n"
+        f"    assert t.load(t.probe({compiler().command!r}), source).answer() == n\n"
+    )
+    environment = {**os.environ, "GRADWORKS_CACHE": str(tmp_path)}
+    running = [
+        subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    for process in running:
+        _, told = process.communicate(timeout=100)
+        assert (process.returncode, told) == (0, b"")
+    assert {path.suffix for path in (tmp_path / "c").iterdir()} == {".so"}
+
+
+def test_the_environment_names_a_compiler_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADWORKS_COMPILER", "none")
+    assert toolchain.find() is None
+    assert "GRADWORKS_COMPILER" in toolchain.absence()
+    monkeypatch.setenv("GRADWORKS_COMPILER", "no-such-compiler-here")
+    with pytest.raises(CompileError, match="no-such-compiler-here"):
+        toolchain.find()
+    monkeypatch.setenv("GRADWORKS_COMPILER", compiler().command[0])
+    found = toolchain.find()
+    assert found is not None
+    assert found.command == compiler().command
+
+
+def test_a_compiler_without_native_flags_is_used_without_them(tmp_path: Path) -> None:
+    """One that refuses -march=native, as some cross compilers do."""
+    script = tmp_path / "cc"
+    real = compiler().command[0]
+    script.write_text(
+        f'#!/bin/sh\nfor a in "$@"; do [ "$a" = -march=native ] && exit 1; done\nexec {real} "$@"\n'
+    )
+    script.chmod(0o755)
+    found = toolchain.probe((str(script),))
+    assert found is not None
+    assert not found.native
+    assert toolchain.load(found, SOURCE).answer() == 42
+
+
+@pytest.mark.parametrize("name", ["clang", "ziglang"])
+def test_other_compilers_work(name: str) -> None:
+    pytest.importorskip("ziglang") if name == "ziglang" else None
+    command = ("clang",) if name == "clang" else (sys.executable, "-m", "ziglang", "cc")
+    found = toolchain.probe(command)
+    if found is None and name == "clang":
+        pytest.skip("clang is not installed")
+    assert found is not None
+    text = (toolchain.RUNTIME / "runtime.c").read_text()
+    assert toolchain.load(found, text).gw_execute

@@ -1,0 +1,98 @@
+"""The elementary functions of float in C, against float64: the errors that their header states."""
+
+import ctypes
+import re
+from functools import cache
+
+import numpy as np
+import pytest
+
+from engine.backend.cpu import toolchain
+from tests.engine.backend.cpu.programs import compiler
+
+HEADER = (toolchain.RUNTIME / "vector_math.h").read_text()
+erf = np.vectorize(__import__("math").erf)
+
+#: name -> (the function in float64, lowest and highest argument that is not out of range)
+FUNCTIONS = {
+    "exp": (np.exp, -87.0, 88.7),
+    "log": (np.log, 1e-38, 3e38),
+    "tanh": (np.tanh, -12.0, 12.0),
+    "erf": (erf, -5.0, 5.0),
+    "sigmoid": (lambda x: 1 / (1 + np.exp(-x)), -80.0, 30.0),
+    "log1p": (np.log1p, -0.9999, 1e30),
+    "expm1": (np.expm1, -20.0, 88.0),
+    "softplus": (lambda x: np.logaddexp(x, 0.0), -80.0, 90.0),
+    "rsqrt": (lambda x: 1 / np.sqrt(x), 1e-38, 1e38),
+}
+NAN, INF = np.nan, np.inf
+SPECIALS = {
+    "exp": {-INF: 0.0, INF: INF, 0.0: 1.0, 89.0: INF, -110.0: 0.0},
+    "log": {0.0: -INF, -1.0: NAN, INF: INF, 1.0: 0.0, 1e-40: np.log(np.float32(1e-40))},
+    "tanh": {-INF: -1.0, INF: 1.0, 0.0: 0.0},
+    "erf": {-INF: -1.0, INF: 1.0, 0.0: 0.0},
+    "sigmoid": {-INF: 0.0, INF: 1.0, 0.0: 0.5},
+    "log1p": {0.0: 0.0, -1.0: -INF, INF: INF, -2.0: NAN},
+    "expm1": {0.0: 0.0, -INF: -1.0, INF: INF},
+    "softplus": {-INF: 0.0, INF: INF},
+    "rsqrt": {0.0: INF, INF: 0.0, -1.0: NAN},
+}
+
+
+@cache
+def library() -> ctypes.CDLL:
+    loops = [
+        f"void loop_{name}(const float* x, float* y, int64_t n) "
+        f"{{ for (int64_t i = 0; i < n; i++) y[i] = gw_{name}(x[i]); }}"
+        for name in FUNCTIONS
+    ]
+    return toolchain.load(compiler(), "\n".join(['#include "vector_math.h"', *loops]))
+
+
+def run(name: str, x: np.ndarray) -> np.ndarray:
+    y = np.empty_like(x)
+    call = getattr(library(), f"loop_{name}")
+    call(ctypes.c_void_p(x.ctypes.data), ctypes.c_void_p(y.ctypes.data), ctypes.c_int64(x.size))
+    return y
+
+
+def arguments(low: float, high: float) -> np.ndarray:
+    """Evenly over the range, and over its magnitudes from the smallest normal number on."""
+    even = np.linspace(low, high, 100_003)
+    sizes = np.geomspace(1.2e-38, max(abs(low), abs(high)), 60_001)
+    both = np.concatenate([even, sizes, -sizes]).astype(np.float32)
+    return both[(both >= np.float32(low)) & (both <= np.float32(high))]
+
+
+def stated(name: str) -> float:
+    """Units in the last place, by the comment above the function."""
+    before = HEADER[: HEADER.index(f"static inline float gw_{name}(")]
+    comment = before[before.rindex("/*") :]
+    return float(re.search(r"(\d+) ulp", comment).group(1))  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_errors_are_no_larger_than_stated(name: str) -> None:
+    function, low, high = FUNCTIONS[name]
+    x = arguments(low, high)
+    expected = function(x.astype(np.float64))
+    unit = np.spacing(np.maximum(np.abs(expected), 1.2e-38).astype(np.float32)).astype(np.float64)
+    errors = np.abs(run(name, x).astype(np.float64) - expected) / unit
+    worst = int(errors.argmax())
+    assert errors[worst] <= stated(name), f"{errors[worst]:.2f} ulp at {x[worst]!r}"
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_special_numbers(name: str) -> None:
+    given = np.array([*SPECIALS[name], NAN], np.float32)
+    expected = np.array([*SPECIALS[name].values(), NAN], np.float32)
+    np.testing.assert_allclose(run(name, given), expected, rtol=1e-6)
+
+
+def test_results_do_not_depend_on_the_place_in_a_vector() -> None:
+    """Tails of loops run other instructions than their bodies."""
+    x = np.linspace(-3, 3, 257).astype(np.float32)
+    for name in ("exp", "tanh", "erf", "sigmoid", "softplus"):
+        whole = run(name, x)
+        single = np.concatenate([run(name, x[i : i + 1].copy()) for i in range(x.size)])
+        assert whole.tobytes() == single.tobytes()
