@@ -6,6 +6,7 @@ costs a moment (workers also poll), and one that comes twice costs nothing.
 
 import logging
 import threading
+from contextlib import suppress
 from typing import Any
 
 from celery import Celery
@@ -102,14 +103,23 @@ class Waker:
             return wanted
 
     def _send(self) -> None:
-        for last in (False, True):  # a connection that stood idle may have died: try a new one
-            try:
-                self._publish()
+        error: Exception | None = None
+        for _ in range(2):  # a connection that stood idle may have died: try a new one
+            error = self._attempt()
+            if error is None:
                 return
-            except Exception as error:  # noqa: BLE001 - whatever a broker does, the row is queued
-                self._drop()
-                if last:
-                    log.warning("the broker takes no wake-up, workers will poll: %s", error)
+        # Not even a log line that cannot be written may end the thread.
+        with suppress(Exception):
+            log.warning("the broker takes no wake-up, workers will poll: %s", error)
+
+    def _attempt(self) -> Exception | None:
+        """Send one; whatever a broker does, the row is queued, so what it raises is only told."""
+        try:
+            self._publish()
+        except Exception as error:  # noqa: BLE001
+            self._drop()
+            return error
+        return None
 
     def _publish(self) -> None:
         if self._connection is None:
@@ -121,7 +131,8 @@ class Waker:
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.release()  # type: ignore[no-untyped-call]
+            with suppress(Exception):
+                connection.release()  # type: ignore[no-untyped-call]
 
 
 def _is_redis(url: str) -> bool:

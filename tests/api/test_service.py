@@ -206,7 +206,7 @@ def test_no_secret_reaches_the_log(api_settings, make_http, caller, capsys, data
         dataset(http)
         http.post("/v1/jobs", json={**SPEC, "name": made["token"]})
         make_http(database_url="postgresql://user:database-password@127.0.0.1:1/x").get("/v1/queue")
-        time.sleep(0.3)  # the waker gives up on its broker
+        http.app.state.service.waker.close(30)  # it gives up on its broker, and says so
     finally:
         logging.logging.getLogger().handlers = before
         logging.logging.getLogger().setLevel(level)

@@ -101,6 +101,27 @@ def test_a_broker_that_is_down_is_logged_and_forgotten(make_settings, caplog):
     assert "workers will poll" in caplog.text
 
 
+def test_a_log_that_cannot_be_written_does_not_end_the_thread(make_settings):
+    ended = threading.Event()
+
+    class Closed(logging.Handler):
+        def emit(self, record):
+            ended.set()
+            raise ValueError("I/O operation on closed file")
+
+    waker = Waker(make_settings(absent_broker()))
+    log, handler = logging.getLogger("core.queue"), Closed()
+    log.addHandler(handler)
+    try:
+        for _ in range(2):
+            ended.clear()
+            waker.wake()
+            assert ended.wait(20)
+    finally:
+        waker.close(timeout=20)
+        log.removeHandler(handler)
+
+
 def test_nothing_runs_before_the_first_wake_up(make_settings):
     before = threading.active_count()
     waker = Waker(make_settings("memory://"))
