@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Select, delete, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, load_only
 
 from core.errors import Conflict, Invalid, NotFound, Problem
 from core.ids import new_id
@@ -149,11 +149,16 @@ def newest(session: Session, datasets: Iterable[Dataset]) -> dict[str, DatasetVe
 def sources(
     session: Session, version_ids: Iterable[str]
 ) -> dict[str, tuple[Dataset, DatasetVersion]]:
-    """Versions with their datasets, by the version's id, deleted ones too: what jobs refer to."""
+    """Versions with their datasets, by the version's id, deleted ones too: what jobs refer to.
+
+    Of both only the names are loaded; the profile of a version may take a megabyte.
+    """
+    names = (load_only(Dataset.name), load_only(DatasetVersion.dataset_id, DatasetVersion.number))
     query = (
         select(Dataset, DatasetVersion)
         .join(DatasetVersion, Dataset.id == DatasetVersion.dataset_id)
         .where(DatasetVersion.id.in_(list(version_ids)))
+        .options(*names)
     )
     return {version.id: (dataset, version) for dataset, version in session.execute(query)}
 
