@@ -20,6 +20,8 @@ enum { GW_LANES = 8 };
 #define gw_store(p, v) _mm256_storeu_ps(p, v)
 #define gw_all(a) _mm256_set1_ps(a)
 #define gw_fma(a, b, c) _mm256_fmadd_ps(a, b, c)
+/* Keep a vector in its register: compilers load it again for every product, and loads run out. */
+#define GW_HOLD(v) __asm__("" : "+x"(v))
 #else
 typedef float GwVector __attribute__((vector_size(16), aligned(4), may_alias));
 enum { GW_LANES = 4 };
@@ -27,6 +29,10 @@ static inline GwVector gw_load(const float* p) { return *(const GwVector*)p; }
 static inline void gw_store(float* p, GwVector v) { *(GwVector*)p = v; }
 static inline GwVector gw_all(float a) { return (GwVector){a, a, a, a}; }
 static inline GwVector gw_fma(GwVector a, GwVector b, GwVector c) { return a * b + c; }
+#endif
+
+#ifndef GW_HOLD
+#define GW_HOLD(v) (void)(v)
 #endif
 
 #define GW_INLINE static inline __attribute__((always_inline))
@@ -58,7 +64,10 @@ GW_INLINE void gw_tile_of(const int ROWS, const int NV, int64_t depth, const flo
   for (int64_t k = 0; k < depth; k++) {
     GwVector t[4];
 #pragma GCC unroll 4
-    for (int j = 0; j < NV; j++) t[j] = gw_load(b + k * b_row + j * GW_LANES);
+    for (int j = 0; j < NV; j++) {
+      t[j] = gw_load(b + k * b_row + j * GW_LANES);
+      if (ROWS * NV + NV < 16) GW_HOLD(t[j]);
+    }
 #pragma GCC unroll 12
     for (int i = 0; i < ROWS; i++) {
       GwVector v = gw_all(a[i * row + k * step]);
