@@ -199,6 +199,7 @@ from engine.ops.random import (
     randperm,
     uniform,
 )
+from engine.ops.recurrent import gru, lstm, rnn
 from engine.ops.reduce import (
     all_ as all,
     amax,
@@ -305,6 +306,7 @@ __all__ = [
     "glu",
     "grad",
     "group_norm",
+    "gru",
     "gt",
     "hardshrink",
     "hardsigmoid",
@@ -341,6 +343,7 @@ __all__ = [
     "logical_xor",
     "logsigmoid",
     "logsumexp",
+    "lstm",
     "lt",
     "masked_fill",
     "masked_select",
@@ -389,6 +392,7 @@ __all__ = [
     "repeat_interleave",
     "reshape",
     "rms_norm",
+    "rnn",
     "roll",
     "round",
     "rsqrt",

@@ -12,6 +12,7 @@ import numpy as np
 
 from engine.ops.registry import OPS, outputs_of
 from engine.testing.sample_groups import ACTIVATIONS, BINARY, UNARY
+from engine.testing.sample_sequences import recurrences
 
 Inputs = tuple[np.ndarray, ...]
 Pair = tuple[Inputs, dict[str, Any]]
@@ -233,7 +234,11 @@ def _draws() -> Made:
     yield "dropout", (_floats(3, 4), *key), {"draw": 0, "p": 0.4}
 
 
+def _recurrences() -> Made:
+    return recurrences(_floats)
+
+
 _FAMILIES = (
     _pointwise, _logic, _choices, _reductions, _movement, _indexing, _products, _convolutions,
-    _pools, _norms, _losses, _draws,
+    _pools, _norms, _losses, _draws, _recurrences,
 )  # fmt: skip

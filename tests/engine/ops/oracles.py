@@ -7,6 +7,7 @@ import numpy as np
 from scipy import special
 
 from tests.engine.ops.oracles_images import IMAGES
+from tests.engine.ops.oracles_recurrent import RECURRENT
 
 Oracle = Callable[..., Any]
 
@@ -257,3 +258,4 @@ def _cross_entropy_grad(g: Any, x: Any, target: Any, weight: Any = None, **attrs
 
 ORACLES = UNARY | BINARY | REDUCTIONS | MOVEMENT | IMAGES
 ORACLES |= {"cross_entropy": _cross_entropy, "cross_entropy_grad": _cross_entropy_grad}
+ORACLES |= RECURRENT
