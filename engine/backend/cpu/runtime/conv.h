@@ -5,7 +5,7 @@
 #define GW_CONV_H
 #include "vectors.h"
 
-enum { GW_ROWS = 8, GW_PANEL = 48 };
+enum { GW_HIGH = 8, GW_SHEET = 48 };
 
 /* How the positions of a grid look at images: position p of tap t sees p * step + offset[t]. */
 typedef struct {
@@ -109,7 +109,7 @@ static void gw_patches(const GwWindows* w, const float* x, int64_t first, int64_
       for (int64_t j = end; j < width; j++) out[count / width * panel + k * width + j] = 0;
 }
 
-/* Weights in groups of GW_ROWS rows, [group][k][row], k = channel * taps + tap; groups from..to.
+/* Weights in groups of GW_HIGH rows, [group][k][row], k = channel * taps + tap; groups from..to.
  * The number of row i, channel c, tap t stands at i * row + c * channel + tap[t]. */
 static void gw_pack_weights(const float* weight, int64_t rows, int64_t channels, int64_t taps,
                             int64_t row, int64_t channel, const int32_t* tap, float* out,
@@ -117,22 +117,22 @@ static void gw_pack_weights(const float* weight, int64_t rows, int64_t channels,
   for (int64_t g = from; g < to; g++)
     for (int64_t c = 0; c < channels; c++)
       for (int64_t t = 0; t < taps; t++) {
-        float* at = out + ((g * channels + c) * taps + t) * GW_ROWS;
-        for (int64_t i = 0; i < GW_ROWS; i++)
-          at[i] = g * GW_ROWS + i < rows
-                      ? weight[(g * GW_ROWS + i) * row + c * channel + tap[t]] : 0;
+        float* at = out + ((g * channels + c) * taps + t) * GW_HIGH;
+        for (int64_t i = 0; i < GW_HIGH; i++)
+          at[i] = g * GW_HIGH + i < rows
+                      ? weight[(g * GW_HIGH + i) * row + c * channel + tap[t]] : 0;
       }
 }
 
-/* GW_ROWS rows of c[.][GW_PANEL] (+)= packed weights times a panel. */
+/* GW_HIGH rows of c[.][GW_SHEET] (+)= packed weights times a panel. */
 static void gw_panel_product(int64_t depth, const float* a, const float* b, float* c, int64_t c_row,
                              int add) {
 #if defined(__AVX512F__)
-  gw_tile_of(8, 3, depth, a, 1, GW_ROWS, b, GW_PANEL, c, c_row, add);
+  gw_tile_of(8, 3, depth, a, 1, GW_HIGH, b, GW_SHEET, c, c_row, add);
 #else
-  for (int j = 0; j < GW_PANEL; j += 3 * GW_LANES)
-    for (int i = 0; i < GW_ROWS; i += 4)
-      gw_tile_of(4, 3, depth, a + i, 1, GW_ROWS, b + j, GW_PANEL, c + i * c_row + j, c_row, add);
+  for (int j = 0; j < GW_SHEET; j += 3 * GW_LANES)
+    for (int i = 0; i < GW_HIGH; i += 4)
+      gw_tile_of(4, 3, depth, a + i, 1, GW_HIGH, b + j, GW_SHEET, c + i * c_row + j, c_row, add);
 #endif
 }
 
@@ -165,22 +165,22 @@ static void gw_put(const GwTarget* g, const GwWindows* w, float* y, int64_t firs
 /* y = weights applied to the windows of positions first..first + count, for `rows` channels of y
  * (y, bias and packed start at the first of them). block: channels of x worked on at a time.
  * tiles: panels worked on at a time. patches: memory for
- * tiles * GW_PANEL * (block * taps + rows, rounded up to whole groups). */
+ * tiles * GW_SHEET * (block * taps + rows, rounded up to whole groups). */
 static void gw_convolve(const GwWindows* w, const GwTarget* g, const float* x, const float* packed,
                         const float* bias, float* y, int64_t channels, int64_t rows, int64_t first,
                         int64_t count, int64_t block, int64_t tiles, float* patches) {
-  int64_t depth = channels * w->taps, groups = (rows + GW_ROWS - 1) / GW_ROWS;
-  int64_t wide = tiles * GW_PANEL, panel = block * w->taps * GW_PANEL;
+  int64_t depth = channels * w->taps, groups = (rows + GW_HIGH - 1) / GW_HIGH;
+  int64_t wide = tiles * GW_SHEET, panel = block * w->taps * GW_SHEET;
   float* sums = patches + tiles * panel;
   for (int64_t place = first; place < first + count; place += wide) {
-    int64_t some = GW_MIN(wide, first + count - place), used = (some + GW_PANEL - 1) / GW_PANEL;
+    int64_t some = GW_MIN(wide, first + count - place), used = (some + GW_SHEET - 1) / GW_SHEET;
     for (int64_t c = 0; c < channels; c += block) {
       int64_t now = GW_MIN(block, channels - c);
-      gw_patches(w, x + c * w->plane, place, some, now, patches, GW_PANEL, panel);
+      gw_patches(w, x + c * w->plane, place, some, now, patches, GW_SHEET, panel);
       for (int64_t i = 0; i < groups; i++)
         for (int64_t t = 0; t < used; t++)
-          gw_panel_product(now * w->taps, packed + (i * depth + c * w->taps) * GW_ROWS,
-                           patches + t * panel, sums + i * GW_ROWS * wide + t * GW_PANEL, wide,
+          gw_panel_product(now * w->taps, packed + (i * depth + c * w->taps) * GW_HIGH,
+                           patches + t * panel, sums + i * GW_HIGH * wide + t * GW_SHEET, wide,
                            c > 0);
     }
     gw_put(g, w, y, place, some, rows, sums, wide, bias);

@@ -5,7 +5,7 @@
 #define GW_WINOGRAD_H
 #include "conv.h"
 
-enum { GW_POINTS = 36, GW_BLOCK_ROWS = 32, GW_DEPTH = 96 };
+enum { GW_POINTS = 36, GW_BLOCK_ROWS = 32, GW_DEEP = 96 };
 
 /* Every one takes numbers `step` apart to numbers `to_step` apart, for 16 lanes at once. */
 #define GW_EACH(TEXT) for (int l = 0; l < 16; l++) { TEXT }
@@ -43,25 +43,25 @@ GW_INLINE void gw_weight_points(const float* restrict g, int step, float* restri
 static void gw_winograd_weights(const float* weight, int64_t rows, int64_t channels, int64_t row,
                                 int64_t channel, const int32_t* tap, float* out, int64_t from,
                                 int64_t to) {
-  int64_t groups = (rows + GW_ROWS - 1) / GW_ROWS, pitch = groups * channels * GW_ROWS;
+  int64_t groups = (rows + GW_HIGH - 1) / GW_HIGH, pitch = groups * channels * GW_HIGH;
   float d[9 * 16] __attribute__((aligned(64))), line[18 * 16] __attribute__((aligned(64)));
   float u[GW_POINTS * 16] __attribute__((aligned(64)));
   memset(d, 0, sizeof d);
   for (int64_t g = from; g < to; g++) {
-    int64_t high = GW_MIN(GW_ROWS, rows - g * GW_ROWS);
-    if (high < GW_ROWS) memset(d, 0, sizeof d);
+    int64_t high = GW_MIN(GW_HIGH, rows - g * GW_HIGH);
+    if (high < GW_HIGH) memset(d, 0, sizeof d);
     for (int64_t c = 0; c < channels; c += 2) {
       int64_t deep = GW_MIN(2, channels - c);
       for (int64_t b = 0; b < deep; b++)
         for (int64_t i = 0; i < high; i++) {
-          const float* w = weight + (g * GW_ROWS + i) * row + (c + b) * channel;
-          for (int k = 0; k < 9; k++) d[k * 16 + b * GW_ROWS + i] = w[tap[k]];
+          const float* w = weight + (g * GW_HIGH + i) * row + (c + b) * channel;
+          for (int k = 0; k < 9; k++) d[k * 16 + b * GW_HIGH + i] = w[tap[k]];
         }
       for (int k = 0; k < 3; k++) gw_weight_points(d + k * 16, 48, line + k * 16, 48);
       for (int k = 0; k < 6; k++) gw_weight_points(line + k * 48, 16, u + k * 96, 16);
-      float* at = out + (g * channels + c) * GW_ROWS;
+      float* at = out + (g * channels + c) * GW_HIGH;
       for (int k = 0; k < GW_POINTS; k++)
-        memcpy(at + k * pitch, u + k * 16, (size_t)(deep * GW_ROWS) * sizeof(float));
+        memcpy(at + k * pitch, u + k * 16, (size_t)(deep * GW_HIGH) * sizeof(float));
     }
   }
 }
@@ -98,18 +98,18 @@ static void gw_winograd_gather(const GwWindows* w, const float* x, const GwTile*
   }
 }
 
-/* GW_ROWS rows of c = packed weights times `vectors` * 16 columns of a panel. */
+/* GW_HIGH rows of c = packed weights times `vectors` * 16 columns of a panel. */
 static void gw_narrow_product(int64_t depth, const float* a, const float* b, float* c, int vectors) {
-  for (int64_t k = 0; k < depth; k += GW_DEPTH, a += GW_DEPTH * GW_ROWS, b += GW_DEPTH * GW_PANEL) {
-    int64_t some = GW_MIN(GW_DEPTH, depth - k);
+  for (int64_t k = 0; k < depth; k += GW_DEEP, a += GW_DEEP * GW_HIGH, b += GW_DEEP * GW_SHEET) {
+    int64_t some = GW_MIN(GW_DEEP, depth - k);
 #if defined(__AVX512F__)
     if (vectors == 1)
-      gw_tile_of(8, 1, some, a, 1, GW_ROWS, b, GW_PANEL, c, GW_PANEL, k > 0);
+      gw_tile_of(8, 1, some, a, 1, GW_HIGH, b, GW_SHEET, c, GW_SHEET, k > 0);
     else if (vectors == 2)
-      gw_tile_of(8, 2, some, a, 1, GW_ROWS, b, GW_PANEL, c, GW_PANEL, k > 0);
+      gw_tile_of(8, 2, some, a, 1, GW_HIGH, b, GW_SHEET, c, GW_SHEET, k > 0);
     else
 #endif
-      gw_panel_product(some, a, b, c, GW_PANEL, k > 0);
+      gw_panel_product(some, a, b, c, GW_SHEET, k > 0);
   }
 }
 
@@ -131,22 +131,22 @@ static void gw_winograd_put(const GwWindows* w, const GwTarget* g, const GwTile*
   }
 }
 
-/* The windows of a panel of tiles at their points: out[point][channel][GW_PANEL], points `pitch`
+/* The windows of a panel of tiles at their points: out[point][channel][GW_SHEET], points `pitch`
  * apart, tiles first..first + count, zeros after them. */
 static void gw_winograd_windows(const GwWindows* w, const float* x, int64_t channels, int64_t first,
                                 int64_t count, int64_t pitch, float* out) {
   float d[GW_POINTS * 16] __attribute__((aligned(64)));
   float line[GW_POINTS * 16] __attribute__((aligned(64)));
-  GwTile tiles[GW_PANEL];
+  GwTile tiles[GW_SHEET];
   for (int64_t l = 0; l < count; l++) tiles[l] = gw_winograd_tile(w->grid, first + l);
   for (int64_t c = 0; c < channels; c++)
-    for (int64_t j = 0; j < GW_PANEL; j += 16) {
+    for (int64_t j = 0; j < GW_SHEET; j += 16) {
       int64_t some = GW_MAX(0, GW_MIN(16, count - j));
       if (some < 16) memset(d, 0, sizeof d);
       gw_winograd_gather(w, x + c * w->plane, tiles + j, some, d);
       for (int k = 0; k < 6; k++) gw_to_points(d + k * 16, 96, line + k * 16, 96);
       for (int k = 0; k < 6; k++)
-        gw_to_points(line + k * 96, 16, out + 6 * k * pitch + c * GW_PANEL + j, (int)pitch);
+        gw_to_points(line + k * 96, 16, out + 6 * k * pitch + c * GW_SHEET + j, (int)pitch);
     }
 }
 
@@ -154,50 +154,50 @@ static void gw_winograd_windows(const GwWindows* w, const float* x, int64_t chan
 static void gw_winograd_rows(const GwWindows* w, const GwTarget* g, const float* packed,
                              int64_t pitch, const float* bias, float* y, int64_t channels,
                              int64_t high, int64_t first, int64_t count, float* work) {
-  int64_t point = channels * GW_PANEL, made = GW_BLOCK_ROWS * GW_PANEL;
+  int64_t point = channels * GW_SHEET, made = GW_BLOCK_ROWS * GW_SHEET;
   int64_t vectors = (count + 15) / 16;
   float* products = work + GW_POINTS * point;
-  GwTile tiles[GW_PANEL];
+  GwTile tiles[GW_SHEET];
   for (int64_t l = 0; l < count; l++) tiles[l] = gw_winograd_tile(w->grid, first + l);
   for (int64_t k = 0; k < GW_POINTS; k++)
-    for (int64_t r = 0; r < high; r += GW_ROWS)
+    for (int64_t r = 0; r < high; r += GW_HIGH)
       gw_narrow_product(channels, packed + k * pitch + r * channels, work + k * point,
-                        products + k * made + r * GW_PANEL, (int)vectors);
+                        products + k * made + r * GW_SHEET, (int)vectors);
   for (int64_t r = 0; r < high; r++)
     for (int64_t j = 0; j < vectors; j++)
       gw_winograd_put(w, g, tiles + 16 * j, GW_MIN(16, count - 16 * j),
-                      products + r * GW_PANEL + 16 * j, made, bias ? bias[r] : 0,
+                      products + r * GW_SHEET + 16 * j, made, bias ? bias[r] : 0,
                       y + r * g->plane);
 }
 
 /* Tiles first..first + count for `rows` channels of y; packed starts at the first of them.
  * pitch: numbers of a point of the packed weights.
- * work: memory for GW_POINTS * GW_PANEL * (channels + GW_BLOCK_ROWS). */
+ * work: memory for GW_POINTS * GW_SHEET * (channels + GW_BLOCK_ROWS). */
 static void gw_winograd(const GwWindows* w, const GwTarget* g, const float* x, const float* packed,
                         int64_t pitch, const float* bias, float* y, int64_t channels, int64_t rows,
                         int64_t first, int64_t count, float* work) {
-  for (int64_t at = first; at < first + count; at += GW_PANEL) {
-    int64_t some = GW_MIN(GW_PANEL, first + count - at);
-    gw_winograd_windows(w, x, channels, at, some, channels * GW_PANEL, work);
+  for (int64_t at = first; at < first + count; at += GW_SHEET) {
+    int64_t some = GW_MIN(GW_SHEET, first + count - at);
+    gw_winograd_windows(w, x, channels, at, some, channels * GW_SHEET, work);
     for (int64_t i = 0; i < rows; i += GW_BLOCK_ROWS)
       gw_winograd_rows(w, g, packed + i * channels, pitch, bias ? bias + i : 0, y + i * g->plane,
                        channels, GW_MIN(GW_BLOCK_ROWS, rows - i), at, some, work);
   }
 }
 
-/* The same for at most GW_PANEL tiles in all. Every weight is used once, so it is never stored at
+/* The same for at most GW_SHEET tiles in all. Every weight is used once, so it is never stored at
  * its points: they are made for a few rows at a time, in memory that comes after the rest of
- * `work`, GW_POINTS * GW_ROWS * channels more. */
+ * `work`, GW_POINTS * GW_HIGH * channels more. */
 static void gw_winograd_few(const GwWindows* w, const GwTarget* g, const float* x,
                             const float* weight, int64_t row, int64_t channel, const int32_t* tap,
                             const float* bias, float* y, int64_t channels, int64_t rows,
                             int64_t count, float* work) {
-  float* packed = work + GW_POINTS * GW_PANEL * (channels + GW_BLOCK_ROWS);
-  gw_winograd_windows(w, x, channels, 0, count, channels * GW_PANEL, work);
-  for (int64_t i = 0; i < rows; i += GW_ROWS) {
-    int64_t high = GW_MIN(GW_ROWS, rows - i);
+  float* packed = work + GW_POINTS * GW_SHEET * (channels + GW_BLOCK_ROWS);
+  gw_winograd_windows(w, x, channels, 0, count, channels * GW_SHEET, work);
+  for (int64_t i = 0; i < rows; i += GW_HIGH) {
+    int64_t high = GW_MIN(GW_HIGH, rows - i);
     gw_winograd_weights(weight + i * row, high, channels, row, channel, tap, packed, 0, 1);
-    gw_winograd_rows(w, g, packed, channels * GW_ROWS, bias ? bias + i : 0, y + i * g->plane,
+    gw_winograd_rows(w, g, packed, channels * GW_HIGH, bias ? bias + i : 0, y + i * g->plane,
                      channels, high, 0, count, work);
   }
 }
@@ -219,7 +219,7 @@ static void gw_winograd_flows(const GwWindows* w, const float* g, int64_t image,
                               int64_t lanes, int64_t across, int64_t first, int64_t count,
                               int64_t pitch, float* out) {
   float d[16 * 16] __attribute__((aligned(64))), line[24 * 16] __attribute__((aligned(64)));
-  for (int64_t t = 0; t < GW_PANEL; t++) {
+  for (int64_t t = 0; t < GW_SHEET; t++) {
     GwTile tile = gw_winograd_tile(w->grid, first + GW_MIN(t, count - 1));
     const float* at = g + tile.n * image + tile.y * w->grid[2] + tile.x;
     int64_t high = GW_MIN(4, w->grid[1] - tile.y), wide = GW_MIN(4, w->grid[2] - tile.x);
@@ -250,8 +250,8 @@ static void gw_winograd_outer(int64_t channels, int64_t lanes, int64_t panels, c
   int64_t rows = gw_outer_rows(channels, lanes);
   memset(out, 0, (size_t)(rows * lanes) * sizeof(float));
   for (int64_t i = 0; i < panels; i++)
-    gw_outer(rows, lanes, GW_PANEL, windows + i * channels * GW_PANEL, GW_PANEL,
-             flows + i * lanes * GW_PANEL, out);
+    gw_outer(rows, lanes, GW_SHEET, windows + i * channels * GW_SHEET, GW_SHEET,
+             flows + i * lanes * GW_SHEET, out);
 }
 
 /* G^T u: three weights of six points. */
