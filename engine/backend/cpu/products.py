@@ -1,5 +1,6 @@
-"""Matrix products by BLAS, cut into parts of rows or columns, with what follows element by element.
+"""Matrix products cut into parts of rows and columns, with what follows element by element.
 
+Products of float are made by tiles of our own (`gemm.h`), the largest and those of double by BLAS.
 Transposed matrices are read where they lie. What follows a product (bias, activation) is applied
 to a part while it is in the cache.
 """
@@ -11,15 +12,18 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
 
+from engine.backend.cpu.grid import Cut, Grid, cut_evenly, grid_of
 from engine.backend.cpu.kernels import C_TYPES, Kernel, Phase, declare, emitter, strides_of
 from engine.backend.cpu.loops import aligned
 from engine.backend.cpu.pointwise import Statements
 from engine.compile.plan import Launch, Slot
 from engine.ops.scalar import Expr, argument
 
-#: Operations of a part, at least: a call of BLAS packs what it reads.
-PART_FLOPS = 900_000
-MOST_PARTS = 8
+#: Operations of a part where several small products make one.
+PART_FLOPS = 250_000
+#: Operations from which BLAS is faster, of one product; and of a part that is worth its packing.
+BLAS_FLOPS, BLAS_PART_FLOPS = 400_000_000, 900_000
+BLAS_PARTS, BLAS_LENGTH = 8, 96
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +60,25 @@ class Product:
     outer: tuple[tuple[int, int, int], ...]
     kind: str
 
+    @property
+    def flops(self) -> int:
+        """Of one of the batch."""
+        return 2 * self.a.rows * self.a.columns * self.b.columns
 
-def cut_rows(length: int, flops: int) -> tuple[int, int]:
-    """(parts, rows of a part) of a product; depends on shapes alone."""
-    parts = max(1, min(MOST_PARTS, flops // PART_FLOPS, length // 32))
-    size = -(-length // parts)
-    size = -(-size // 16) * 16
-    return -(-length // size), size
+    @property
+    def is_tiled(self) -> bool:
+        """Whether tiles of our own are faster than BLAS."""
+        return self.kind == "float" and self.flops < BLAS_FLOPS
+
+    def grid(self) -> Grid:
+        """How one of the batch is cut; by shapes alone."""
+        rows, columns = self.a.rows, self.b.columns
+        if self.is_tiled:
+            return grid_of(rows, columns, self.a.columns, self.a.along != 1)
+        length = max(rows, columns)
+        parts = min(BLAS_PARTS, self.flops // BLAS_PART_FLOPS, length // BLAS_LENGTH)
+        counts = (parts, 1) if rows >= columns else (1, parts)
+        return Grid(cut_evenly(rows, counts[0], 16), cut_evenly(columns, counts[1], 16))
 
 
 @emitter("matmul")
@@ -140,35 +156,37 @@ def product_of(
     follow = _Follow.of(launch, first, roots, product)
     if follow is None:
         return None
-    a, b = product.a, product.b
+    a, b, grid = product.a, product.b, product.grid()
     batch = prod(n for n, _, _ in product.outer)
-    flops = 2 * a.rows * a.columns * b.columns
-    by_rows = a.rows >= b.columns
-    pieces, size = cut_rows(a.rows if by_rows else b.columns, flops)
-    few = batch > 1 and pieces == 1
-    together = max(1, min(batch, PART_FLOPS // max(1, flops))) if few else 1
-    lines = [declare(launch)]
-    parts = -(-batch // together) * pieces
-    if together > 1:
-        lines.append(
-            f"for (int64_t m = part * {together}; "
-            f"m < GW_MIN(part * {together} + {together}, {batch}); m++) {{"
-        )
-    else:
-        lines.append(f"{{ const int64_t m = part / {pieces};")
+    together = max(1, PART_FLOPS // max(1, product.flops)) if grid.parts == 1 else 1
+    together = min(batch, together)
+    lines = [declare(launch), _batch(batch, together, grid.parts)]
     lines += _offsets(product)
-    row, column = ("r", "0") if by_rows else ("0", "r")
-    rows, columns = ("h", str(b.columns)) if by_rows else (str(a.rows), "h")
-    length = a.rows if by_rows else b.columns
-    if pieces > 1:
-        lines.append(f"const int64_t r = part % {pieces} * {size};")
-        lines.append(f"const int64_t h = GW_MIN({size}, {length} - r);")
-    else:
-        lines.append(f"const int64_t r = 0, h = {length}; (void)r; (void)h;")
-    lines.append(_gemm(product, row, column, rows, columns))
-    lines += follow.lines(row, column, rows, columns, a.rows, b.columns)
+    lines += _range("r", "h", grid.down, f"(part % {grid.parts} / {grid.across.parts})")
+    lines += _range("s", "w", grid.across, f"(part % {grid.across.parts})")
+    lines.append(_tiled(product) if product.is_tiled else _by_blas(product))
+    lines += follow.lines(a.rows, b.columns)
     lines.append("}")
-    return Kernel((Phase("\n".join(lines), parts),))
+    parts = -(-batch // together) * grid.parts
+    return Kernel((Phase("\n".join(lines), parts),), headers=("gemm.h",))
+
+
+def _batch(batch: int, together: int, pieces: int) -> str:
+    """A loop over what a part takes of the batch."""
+    if together == 1:
+        return f"{{ const int64_t m = part / {pieces};"
+    start = f"part * {together}"
+    return f"for (int64_t m = {start}; m < GW_MIN({start} + {together}, {batch}); m++) {{"
+
+
+def _range(start: str, count: str, cut: Cut, place: str) -> list[str]:
+    """The first row or column of a part, and how many it has."""
+    if cut.parts == 1:
+        return [f"enum {{ {start} = 0, {count} = {cut.length} }};"]
+    first = f"const int64_t {start} = {cut.start(place)}"
+    if cut.even:
+        return [f"{first};", f"enum {{ {count} = {cut.most} }};"]
+    return [f"{first}, {count} = GW_MIN({cut.length}, {cut.start(f'({place} + 1)')}) - {start};"]
 
 
 def _offsets(product: Product) -> list[str]:
@@ -178,7 +196,20 @@ def _offsets(product: Product) -> list[str]:
     return lines
 
 
-def _gemm(product: Product, row: str, column: str, rows: str, columns: str) -> str:
+def _target(product: Product) -> str:
+    width = product.b.columns
+    return f"y0 + m * {product.a.rows * width} + r * {width} + s"
+
+
+def _tiled(product: Product) -> str:
+    a, b = product.a, product.b
+    return (
+        f"gw_gemm(h, w, {a.columns}, x0 + ma + r * {a.down}, {a.down}, {a.along}, "
+        f"x1 + mb + s * {b.along}, {b.down}, {b.along}, {_target(product)}, {b.columns});"
+    )
+
+
+def _by_blas(product: Product) -> str:
     a, b = product.a, product.b
     told_a, told_b = a.told(), b.told()
     assert told_a is not None
@@ -187,9 +218,9 @@ def _gemm(product: Product, row: str, column: str, rows: str, columns: str) -> s
     step_a = told_a[1] if told_a[0] == "GW_PLAIN" else 1
     step_b = 1 if told_b[0] == "GW_PLAIN" else told_b[1]
     return (
-        f"{call}(GW_ROW_MAJOR, {told_a[0]}, {told_b[0]}, {rows}, {columns}, {a.columns}, 1, "
-        f"x0 + ma + {row} * {step_a}, {told_a[1]}, x1 + mb + {column} * {step_b}, {told_b[1]}, "
-        f"0, y0 + m * {a.rows * b.columns} + {row} * {b.columns} + {column}, {b.columns});"
+        f"{call}(GW_ROW_MAJOR, {told_a[0]}, {told_b[0]}, h, w, {a.columns}, 1, "
+        f"x0 + ma + r * {step_a}, {told_a[1]}, x1 + mb + s * {step_b}, {told_b[1]}, "
+        f"0, {_target(product)}, {b.columns});"
     )
 
 
@@ -221,9 +252,8 @@ class _Follow:
             return None
         return cls(launch, first, roots, body, tuple(strides), product.kind)
 
-    def lines(
-        self, row: str, column: str, rows: str, columns: str, height: int, width: int
-    ) -> list[str]:
+    def lines(self, height: int, width: int) -> list[str]:
+        """Loops over the rows and columns of a part."""
         if tuple(self.roots) == (argument(0),):
             return []
         at = f"m * {height * width} + i * {width} + j"
@@ -238,9 +268,9 @@ class _Follow:
             f"y{place}[{at}] = {self.body.names[root]};" for place, root in enumerate(self.roots)
         ]
         return [
-            f"for (int64_t i = {row}; i < {row} + {rows}; i++) {{",
+            "for (int64_t i = r; i < r + h; i++) {",
             "GW_IVDEP",
-            f"for (int64_t j = {column}; j < {column} + {columns}; j++) {{",
+            "for (int64_t j = s; j < s + w; j++) {",
             f"const {self.kind} t = y0[{at}];",
             *loads,
             *self.body.lines[0],

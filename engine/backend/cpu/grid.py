@@ -1,0 +1,89 @@
+"""How a matrix product is cut into parts: a grid of rows by columns, chosen from shapes alone.
+
+A part packs the columns it reads, and rows where they are transposed, so narrow parts repeat work
+and large ones leave threads idle. The grid is that of the least time by a count of cycles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+#: What one tile of the kernel takes: rows, and columns of a panel.
+TALL, WIDE = 6, 16
+#: Cycles that a part costs beside its work.
+PART_CYCLES = 900
+#: Numbers of threads that a grid should suit, and how much each of them counts.
+CROWDS = ((1, 1.0), (2, 2.0), (4, 1.0), (8, 1.0))
+_COUNTS = (1, 2, 3, 4, 6, 8, 12, 16)
+MOST_PARTS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """`length` rows or columns shared by `parts`, in multiples of `grain`, as evenly as they go."""
+
+    length: int
+    parts: int
+    grain: int
+
+    @property
+    def most(self) -> int:
+        """What the largest part takes."""
+        return min(self.length, -(-self._units // self.parts) * self.grain)
+
+    @property
+    def even(self) -> bool:
+        """Whether all take the same."""
+        return self.most * self.parts == self.length
+
+    def start(self, place: str) -> str:
+        """Where a part begins, as C; that of the part after the last is behind the end."""
+        return f"{place} * {self._units} / {self.parts} * {self.grain}"
+
+    @property
+    def _units(self) -> int:
+        return -(-self.length // self.grain)
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    down: Cut
+    across: Cut
+
+    @property
+    def parts(self) -> int:
+        return self.down.parts * self.across.parts
+
+
+@lru_cache(4096)
+def grid_of(rows: int, columns: int, depth: int, turned: bool) -> Grid:
+    """The grid of [rows, depth] @ [depth, columns]; turned: rows have to be packed."""
+    found = [
+        Grid(down, across)
+        for down in _cuts(rows, TALL)
+        for across in _cuts(columns, WIDE)
+        if down.parts * across.parts <= MOST_PARTS
+    ]
+    return min(found, key=lambda grid: (_cost(grid, depth, turned), grid.parts))
+
+
+def cut_evenly(length: int, parts: int, grain: int) -> Cut:
+    """At most so many parts: none of them is empty."""
+    return Cut(length, max(1, min(parts, -(-length // grain))), grain)
+
+
+def _cuts(length: int, grain: int) -> Iterator[Cut]:
+    return iter(dict.fromkeys(cut_evenly(length, count, grain) for count in _COUNTS))
+
+
+def _cost(grid: Grid, depth: int, turned: bool) -> float:
+    height, width = _up(grid.down.most, TALL), _up(grid.across.most, WIDE)
+    packing = width * depth / 5 + (height * depth / 2 if turned else height * depth / 16)
+    cycles = height * width * depth / 16 + packing + PART_CYCLES
+    return sum(weight * -(-grid.parts // threads) * threads * cycles for threads, weight in CROWDS)
+
+
+def _up(length: int, grain: int) -> int:
+    return -(-length // grain) * grain

@@ -1,0 +1,268 @@
+/* Products of matrices of float: c = a b, in tiles that stay in registers. Columns of b are packed
+ * into panels as wide as a tile; a is read where it lies if its rows are whole, else packed too.
+ * Sums run over blocks of GW_DEPTH in order: shapes alone decide how an element is added up. */
+#ifndef GW_GEMM_H
+#define GW_GEMM_H
+#include <string.h>
+#include "vectors.h"
+
+#if defined(__AVX512F__)
+enum { GW_TILE_ROWS = 12 };
+#else
+enum { GW_TILE_ROWS = 6 };
+#endif
+enum { GW_TILE_WIDTH = 2 * GW_LANES, GW_DEPTH = 256, GW_HEIGHT = 240, GW_FEW = 4 };
+
+/* c (+)= a b for ROWS rows and one panel; rows of a that come next are fetched meanwhile. */
+GW_INLINE void gw_tile_ahead(const int ROWS, int64_t depth, const float* a, int64_t row,
+                             const float* b, int64_t b_row, float* c, int64_t c_row, int add) {
+  GwVector s[GW_TILE_ROWS][2];
+#pragma GCC unroll 12
+  for (int i = 0; i < ROWS; i++) s[i][0] = s[i][1] = gw_all(0);
+  for (int64_t k = 0; k < depth; k += 16) {
+    int64_t end = k + 16 < depth ? k + 16 : depth;
+#pragma GCC unroll 12
+    for (int i = 0; i < ROWS; i++) __builtin_prefetch(a + (ROWS + i) * row + k);
+    for (int64_t l = k; l < end; l++) {
+      GwVector t = gw_load(b + l * b_row), u = gw_load(b + l * b_row + GW_LANES);
+      GW_HOLD(t);
+      GW_HOLD(u);
+#pragma GCC unroll 12
+      for (int i = 0; i < ROWS; i++) {
+        GwVector v = gw_all(a[i * row + l]);
+        s[i][0] = gw_fma(v, t, s[i][0]);
+        s[i][1] = gw_fma(v, u, s[i][1]);
+      }
+    }
+  }
+#pragma GCC unroll 12
+  for (int i = 0; i < ROWS; i++)
+#pragma GCC unroll 2
+    for (int j = 0; j < 2; j++) {
+      float* at = c + i * c_row + j * GW_LANES;
+      if (add) s[i][j] += gw_load(at);
+      gw_store(at, s[i][j]);
+    }
+}
+
+#define GW_TILE_OF(ROWS)                                                                    \
+  static __attribute__((noinline)) void gw_tile_##ROWS(                                     \
+      int64_t depth, const float* a, int64_t row, int64_t step, const float* b,             \
+      int64_t b_row, float* c, int64_t c_row, int add) {                                    \
+    if (step == 1) gw_tile_ahead(ROWS, depth, a, row, b, b_row, c, c_row, add);             \
+    else gw_tile_of(ROWS, 2, depth, a, row, step, b, b_row, c, c_row, add);                 \
+  }
+GW_TILE_OF(1)
+GW_TILE_OF(2)
+GW_TILE_OF(3)
+GW_TILE_OF(4)
+GW_TILE_OF(5)
+GW_TILE_OF(6)
+#if defined(__AVX512F__)
+GW_TILE_OF(7)
+GW_TILE_OF(8)
+GW_TILE_OF(9)
+GW_TILE_OF(10)
+GW_TILE_OF(11)
+GW_TILE_OF(12)
+#endif
+
+typedef void (*GwTile)(int64_t, const float*, int64_t, int64_t, const float*, int64_t, float*,
+                       int64_t, int);
+static const GwTile gw_tiles[] = {
+    0,         gw_tile_1, gw_tile_2, gw_tile_3, gw_tile_4,  gw_tile_5,  gw_tile_6,
+#if defined(__AVX512F__)
+    gw_tile_7, gw_tile_8, gw_tile_9, gw_tile_10, gw_tile_11, gw_tile_12,
+#endif
+};
+
+/* Eight rows of eight, turned. */
+GW_INLINE void gw_turn(const float* b, int64_t b_row, float* to, int64_t to_row) {
+#if defined(__AVX2__)
+  __m256 r[8], s[8];
+  for (int i = 0; i < 8; i++) r[i] = _mm256_loadu_ps(b + i * b_row);
+  for (int i = 0; i < 8; i += 2) {
+    s[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+    s[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+  }
+  for (int i = 0; i < 8; i += 4) {
+    r[i] = _mm256_shuffle_ps(s[i], s[i + 2], 0x44);
+    r[i + 1] = _mm256_shuffle_ps(s[i], s[i + 2], 0xee);
+    r[i + 2] = _mm256_shuffle_ps(s[i + 1], s[i + 3], 0x44);
+    r[i + 3] = _mm256_shuffle_ps(s[i + 1], s[i + 3], 0xee);
+  }
+  for (int i = 0; i < 4; i++) {
+    _mm256_storeu_ps(to + i * to_row, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
+    _mm256_storeu_ps(to + (i + 4) * to_row, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
+  }
+#else
+  for (int i = 0; i < 8; i++)
+    for (int j = 0; j < 8; j++) to[j * to_row + i] = b[i * b_row + j];
+#endif
+}
+
+/* `width` columns of b as a panel; what is missing of its width is 0. */
+static void gw_pack_panel(int64_t depth, int64_t width, const float* b, int64_t b_row,
+                          int64_t b_step, float* to) {
+  if (width == GW_TILE_WIDTH && b_step == 1) {
+    for (int64_t k = 0; k < depth; k++) {
+      gw_store(to + k * GW_TILE_WIDTH, gw_load(b + k * b_row));
+      gw_store(to + k * GW_TILE_WIDTH + GW_LANES, gw_load(b + k * b_row + GW_LANES));
+    }
+    return;
+  }
+  int64_t turned = 0, whole = depth / 8 * 8;
+  if (b_row == 1 && b_step != 1)
+    for (; turned + 8 <= width; turned += 8) {
+      for (int64_t k = 0; k < whole; k += 8)
+        gw_turn(b + turned * b_step + k, b_step, to + k * GW_TILE_WIDTH + turned, GW_TILE_WIDTH);
+      for (int64_t k = whole; k < depth; k++)
+        for (int64_t j = turned; j < turned + 8; j++) to[k * GW_TILE_WIDTH + j] = b[j * b_step + k];
+    }
+  for (int64_t k = 0; k < depth; k++) {
+    for (int64_t j = turned; j < width; j++) to[k * GW_TILE_WIDTH + j] = b[k * b_row + j * b_step];
+    for (int64_t j = width; j < GW_TILE_WIDTH; j++) to[k * GW_TILE_WIDTH + j] = 0;
+  }
+}
+
+/* Rows of a in groups as tall as a tile, [depth][tall] each; the last as tall as what is left. */
+static void gw_pack_rows(int64_t rows, int64_t depth, const float* a, int64_t row, int64_t step,
+                         float* to) {
+  for (int64_t i = 0; i < rows; i += GW_TILE_ROWS) {
+    float* at = to + i * depth;
+    const float* from = a + i * row;
+    if (i + GW_TILE_ROWS <= rows && row == 1) {
+      for (int64_t k = 0; k < depth; k++)
+        memcpy(at + k * GW_TILE_ROWS, from + k * step, sizeof(float) * GW_TILE_ROWS);
+    } else {
+      int64_t tall = rows - i < GW_TILE_ROWS ? rows - i : GW_TILE_ROWS;
+      for (int64_t k = 0; k < depth; k++)
+        for (int64_t l = 0; l < tall; l++) at[k * GW_TILE_ROWS + l] = from[l * row + k * step];
+    }
+  }
+}
+
+/* Rows of a, a line apart: strides of powers of two meet in few sets of a cache. */
+static void gw_line_rows(int64_t rows, int64_t depth, const float* a, int64_t row, float* to) {
+  for (int64_t i = 0; i < rows; i++)
+    memcpy(to + i * (depth + 16), a + i * row, sizeof(float) * (size_t)depth);
+}
+
+/* One block of rows and depth by all columns. group: from GW_TILE_ROWS rows of a to the next. */
+static void gw_gemm_block(int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t row,
+                          int64_t step, int64_t group, const float* b, int64_t b_row,
+                          int64_t b_step, float* c, int64_t c_row, int add) {
+  float panel[GW_DEPTH * GW_TILE_WIDTH] __attribute__((aligned(64)));
+  float edge[GW_TILE_ROWS * GW_TILE_WIDTH] __attribute__((aligned(64)));
+  for (int64_t j = 0; j < columns; j += GW_TILE_WIDTH) {
+    int64_t width = columns - j < GW_TILE_WIDTH ? columns - j : GW_TILE_WIDTH;
+    const float* packed = b + j;
+    int64_t packed_row = b_row;
+    if (rows > GW_TILE_ROWS || b_step != 1 || width < GW_TILE_WIDTH) {
+      gw_pack_panel(depth, width, b + j * b_step, b_row, b_step, panel);
+      packed = panel, packed_row = GW_TILE_WIDTH;
+    }
+    for (int64_t i = 0; i < rows; i += GW_TILE_ROWS) {
+      int64_t tall = rows - i < GW_TILE_ROWS ? rows - i : GW_TILE_ROWS;
+      float* at = c + i * c_row + j;
+      const float* from = a + i / GW_TILE_ROWS * group;
+      if (width == GW_TILE_WIDTH) {
+        gw_tiles[tall](depth, from, row, step, packed, packed_row, at, c_row, add);
+        continue;
+      }
+      gw_tiles[tall](depth, from, row, step, packed, packed_row, edge, GW_TILE_WIDTH, 0);
+      for (int64_t r = 0; r < tall; r++)
+        for (int64_t l = 0; l < width; l++)
+          at[r * c_row + l] = edge[r * GW_TILE_WIDTH + l] + (add ? at[r * c_row + l] : 0);
+    }
+  }
+}
+
+static inline float gw_lanes_sum(GwVector v) {
+  float lanes[GW_LANES] __attribute__((aligned(64)));
+  gw_store(lanes, v);
+  for (int h = GW_LANES / 2; h; h /= 2)
+    for (int l = 0; l < h; l++) lanes[l] += lanes[l + h];
+  return lanes[0];
+}
+
+/* Few rows by the rows of b, which a panel would turn for little use: dot products. */
+static void gw_dots(int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t a_row,
+                    const float* b, int64_t b_step, float* c, int64_t c_row) {
+  int64_t whole = depth / (2 * GW_LANES) * (2 * GW_LANES);
+  for (int64_t j = 0; j < columns; j += 4) {
+    int64_t width = columns - j < 4 ? columns - j : 4;
+    const float* of[4];
+    for (int l = 0; l < 4; l++) of[l] = b + (j + (l < width ? l : 0)) * b_step;
+    for (int64_t i = 0; i < rows; i++) {
+      const float* x = a + i * a_row;
+      GwVector s[4][2];
+#pragma GCC unroll 4
+      for (int l = 0; l < 4; l++) s[l][0] = s[l][1] = gw_all(0);
+      for (int64_t k = 0; k < whole; k += 2 * GW_LANES) {
+        GwVector u = gw_load(x + k), v = gw_load(x + k + GW_LANES);
+#pragma GCC unroll 4
+        for (int l = 0; l < 4; l++) {
+          s[l][0] = gw_fma(u, gw_load(of[l] + k), s[l][0]);
+          s[l][1] = gw_fma(v, gw_load(of[l] + k + GW_LANES), s[l][1]);
+        }
+      }
+      for (int l = 0; l < width; l++) {
+        float sum = gw_lanes_sum(s[l][0] + s[l][1]);
+        for (int64_t k = whole; k < depth; k++) sum += x[k] * of[l][k];
+        c[i * c_row + j + l] = sum;
+      }
+    }
+  }
+}
+
+#if !defined(__AVX2__)
+/* Without wide vectors BLAS, which looks for its instructions when it runs, is the faster one. */
+static int gw_by_blas(int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t a_row,
+                      int64_t a_step, const float* b, int64_t b_row, int64_t b_step, float* c,
+                      int64_t c_row) {
+  if (!gw_sgemm || (a_step != 1 && a_row != 1) || (b_step != 1 && b_row != 1)) return 0;
+  int64_t a_lead = a_step == 1 ? GW_MAX(a_row, depth) : GW_MAX(a_step, rows);
+  int64_t b_lead = b_step == 1 ? GW_MAX(b_row, columns) : GW_MAX(b_step, depth);
+  gw_sgemm(GW_ROW_MAJOR, a_step == 1 ? GW_PLAIN : GW_TRANSPOSED,
+           b_step == 1 ? GW_PLAIN : GW_TRANSPOSED, rows, columns, depth, 1, a, a_lead, b, b_lead, 0,
+           c, c_row);
+  return 1;
+}
+#endif
+
+/* c[i][j] = sum over k of a[i * a_row + k * a_step] b[k * b_row + j * b_step]. How an element is
+ * added up depends on the shape alone: packing changes no bit. */
+static void gw_gemm(int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t a_row,
+                    int64_t a_step, const float* b, int64_t b_row, int64_t b_step, float* c,
+                    int64_t c_row) {
+#if !defined(__AVX2__)
+  if (gw_by_blas(rows, columns, depth, a, a_row, a_step, b, b_row, b_step, c, c_row)) return;
+#endif
+  if (rows <= GW_FEW && a_step == 1 && b_row == 1) {
+    gw_dots(rows, columns, depth, a, a_row, b, b_step, c, c_row);
+    return;
+  }
+  float* packed = 0;
+  int line = a_step == 1 && a_row % 256 == 0 && columns > 2 * GW_TILE_WIDTH && rows > GW_TILE_ROWS;
+  if (line || (a_step != 1 && columns > GW_TILE_WIDTH))
+    packed = gw_workspace(sizeof(float) * GW_HEIGHT * (GW_DEPTH + 16));
+  for (int64_t i = 0; i < rows; i += GW_HEIGHT) {
+    int64_t tall = rows - i < GW_HEIGHT ? rows - i : GW_HEIGHT;
+    for (int64_t k = 0; k < depth; k += GW_DEPTH) {
+      int64_t deep = depth - k < GW_DEPTH ? depth - k : GW_DEPTH;
+      const float* from = a + i * a_row + k * a_step;
+      int64_t row = a_row, step = a_step, group = GW_TILE_ROWS * a_row;
+      if (packed && line) {
+        gw_line_rows(tall, deep, from, a_row, packed);
+        from = packed, row = deep + 16, group = GW_TILE_ROWS * row;
+      } else if (packed) {
+        gw_pack_rows(tall, deep, from, a_row, a_step, packed);
+        from = packed, row = 1, step = GW_TILE_ROWS, group = GW_TILE_ROWS * deep;
+      }
+      gw_gemm_block(tall, columns, deep, from, row, step, group, b + k * b_row, b_row, b_step,
+                    c + i * c_row, c_row, k > 0);
+    }
+  }
+}
+#endif
