@@ -3,10 +3,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+BENCH := .venv-bench
 JSON ?=
+ROWS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test soak check format bench-service clean
+.PHONY: help demo up test soak check format bench-service bench-cpu clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST)
@@ -35,14 +37,17 @@ format: $(VENV)/.installed-dev ## put the source in its format
 bench-service: $(VENV)/.installed-test ## measure the service; JSON=file keeps the figures
 	$(BIN)/python -m benchmarks.service $(if $(JSON),--json $(JSON))
 
+bench-cpu: $(BENCH)/.installed ## measure compiled steps beside PyTorch, JAX, onnxruntime; JSON=file
+	$(BENCH)/bin/python -m benchmarks.cpu $(if $(JSON),--json $(JSON)) $(if $(ROWS),--rows $(ROWS))
+
 clean: ## remove what the targets above made
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-output
+	rm -rf $(VENV) $(BENCH) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-output
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(BIN)/python:
+$(BIN)/python $(BENCH)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo 'Python 3.11 or newer is needed; name one: make PYTHON=/path/to/python3'; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(patsubst %/bin/python,%,$@)
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install -q -c constraints.txt -e .
@@ -55,3 +60,8 @@ $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/.installed $(VENV)/.installed-test
+
+$(BENCH)/.installed: pyproject.toml constraints.txt benchmarks/cpu/constraints.txt | $(BENCH)/bin/python
+	$(BENCH)/bin/python -m pip install -q -c constraints.txt -c benchmarks/cpu/constraints.txt \
+		-e . torch jax onnxruntime onnx
+	@touch $@
