@@ -87,6 +87,7 @@ from engine.nn.pool import (
     MaxPool2d,
     MaxPool3d,
 )
+from engine.nn.recurrent import GRU, LSTM, RNN
 from engine.nn.resize import Interpolate, PixelShuffle
 from engine.nn.shapes import Flatten, Identity, Unflatten
 
@@ -96,6 +97,9 @@ __all__ = [
     "GEGLU",
     "GELU",
     "GLU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "SELU",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",

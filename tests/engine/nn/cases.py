@@ -53,6 +53,7 @@ def integers(high: int, *shape: int) -> Callable[[np.random.Generator], np.ndarr
 IMAGE = ((2, 4, 7, 6),)
 LINE = ((2, 4, 9),)
 BLOCK = ((2, 4, 5, 4, 3),)
+STEPS = ((5, 2, 3),)
 PLAIN = [
     "ReLU", "ReLU6", "SELU", "SiLU", "Mish", "Hardswish", "Sigmoid", "Hardsigmoid", "LogSigmoid",
     "Tanh", "Tanhshrink", "Softsign", "LeakyReLU", "ELU", "CELU", "Hardtanh", "Softplus",
@@ -136,6 +137,12 @@ CASES = [
     Case("Dropout3d", (0.3,), {}, BLOCK, (2, 4)),
     Case("Embedding", (7, 3), {}, integers(7, 2, 5)),
     Case("Embedding", (7, 3), {"padding_idx": -1}, integers(7, 9)),
+    Case("RNN", (3, 4), {}, STEPS, (5, 2, 4)),
+    Case("RNN", (3, 2), {"nonlinearity": "relu", "bias": False}, STEPS, (5, 3)),
+    Case("GRU", (3, 4), {"num_layers": 2, "bidirectional": True}, STEPS, (5, 2, 4)),
+    Case("GRU", (3, 4), {"batch_first": True, "bias": False}, STEPS, (3,)),
+    Case("LSTM", (3, 4), {}, STEPS, (5, 2, 4)),
+    Case("LSTM", (3, 4), {"num_layers": 2, "bidirectional": True, "batch_first": True}, STEPS),
     Case("Flatten", (), {}, IMAGE, ()),
     Case("Flatten", (2, 3), {}, IMAGE, (2, 4)),
     Case("Unflatten", (1, (2, 2)), {}, IMAGE, (2, 3)),

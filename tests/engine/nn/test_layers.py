@@ -16,9 +16,14 @@ from tests.engine.nn.cases import CASES, NO_LAYERS, Case, name_of
 WALK = pytest.mark.parametrize("case", CASES, ids=name_of)
 
 
+def first(result: Any) -> Any:
+    """The output, of a layer that gives its states as well."""
+    return result[0] if isinstance(result, tuple) else result
+
+
 def run(model: nn.Module, inputs: list[np.ndarray]) -> Any:
     with engine.random.stream(seed=3, step=5):
-        return model(*map(Tensor, inputs))
+        return first(model(*map(Tensor, inputs)))
 
 
 def is_loss(name: str) -> bool:
@@ -40,7 +45,7 @@ def test_shapes_without_numbers_are_the_real_ones(case: Case, training: bool) ->
     inputs = case.draw()
     types = [TensorType(x.shape, x.dtype) for x in inputs]
     with engine.random.stream(seed=0):
-        expected = abstract(case.make().train(training), *types)
+        expected = first(abstract(case.make().train(training), *types))
     found = run(case.make().init().train(training), inputs)
     assert found.type == expected
     assert found.dtype == np.float32
@@ -60,7 +65,7 @@ def test_gradients_are_those_of_differences(case: Case, training: bool) -> None:
         for name, b in model.named_buffers():
             b.data[...] = kept[name]
         with engine.random.stream(seed=3, step=5):
-            return (model(*tensors) * direction).sum()
+            return (first(model(*tensors)) * direction).sum()
 
     value().backward()
     leaves = [t for t in tensors if t.requires_grad] + list(model.parameters())
@@ -143,7 +148,7 @@ def test_it_is_the_layer_of_pytorch(case: Case) -> None:
     ours, inputs = case.make().init(2), case.draw()
     theirs.load_state_dict({n: torch.tensor(a) for n, a in ours.state_dict().items()})
     for mode in (True, False):
-        expected = theirs.train(mode)(*map(torch.tensor, inputs)).detach().numpy()
+        expected = first(theirs.train(mode)(*map(torch.tensor, inputs))).detach().numpy()
         found = run(ours.train(mode), inputs).numpy()
         np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-6)
     for name, value in theirs.state_dict().items():
@@ -177,6 +182,8 @@ BAD_ARGUMENTS: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
     ("LayerNorm", ((),), {}, "at least one axis"),
     ("Dropout", (1.5,), {}, "p must be a probability"),
     ("Embedding", (3, 4), {"padding_idx": 3}, "padding_idx must be a row of the 3"),
+    ("LSTM", (3, 0), {}, "hidden_size must be"),
+    ("RNN", (3, 4), {"nonlinearity": "sine"}, "nonlinearity must be tanh or relu"),
     ("GELU", (), {"approximate": "fast"}, "approximate must be"),
     ("Hardtanh", (1.0, 0.0), {}, "must be below max_val"),
     ("Interpolate", (), {}, "either size or scale_factor"),
