@@ -46,6 +46,7 @@ from engine.ops.activations import (
     threshold,
 )
 from engine.ops.arrange import flip, meshgrid, pad, repeat, repeat_interleave, roll, tile
+from engine.ops.attention import scaled_dot_product_attention, self_attention
 from engine.ops.conv import conv, conv_transpose
 from engine.ops.creation import (
     arange,
@@ -396,9 +397,11 @@ __all__ = [
     "roll",
     "round",
     "rsqrt",
+    "scaled_dot_product_attention",
     "scatter",
     "scatter_add",
     "scatter_reduce",
+    "self_attention",
     "selu",
     "shift_left",
     "shift_right",

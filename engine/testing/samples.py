@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from engine.ops.registry import OPS, outputs_of
+from engine.testing.sample_attention import attentions
 from engine.testing.sample_groups import ACTIVATIONS, BINARY, UNARY
 from engine.testing.sample_sequences import recurrences
 
@@ -238,7 +239,11 @@ def _recurrences() -> Made:
     return recurrences(_floats)
 
 
+def _attentions() -> Made:
+    return attentions(_floats)
+
+
 _FAMILIES = (
     _pointwise, _logic, _choices, _reductions, _movement, _indexing, _products, _convolutions,
-    _pools, _norms, _losses, _draws, _recurrences,
+    _pools, _norms, _losses, _draws, _recurrences, _attentions,
 )  # fmt: skip

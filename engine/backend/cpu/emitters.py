@@ -15,6 +15,8 @@ FAMILIES = (
     "pooling",
     "normalization",
     "indexing",
+    "recurrent",
+    "attention",
 )
 
 for _name in FAMILIES:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from tests.engine.ops.oracles_attention import ATTENTION
 from tests.engine.ops.oracles_images import IMAGES
 from tests.engine.ops.oracles_recurrent import RECURRENT
 
@@ -259,3 +260,4 @@ def _cross_entropy_grad(g: Any, x: Any, target: Any, weight: Any = None, **attrs
 ORACLES = UNARY | BINARY | REDUCTIONS | MOVEMENT | IMAGES
 ORACLES |= {"cross_entropy": _cross_entropy, "cross_entropy_grad": _cross_entropy_grad}
 ORACLES |= RECURRENT
+ORACLES |= ATTENTION

@@ -22,6 +22,7 @@ CASES = [
 NOT_BY_DIFFERENCES = [("embedding", 1)]
 #: Statistics are inputs that belong to x; second order is checked through the norm itself.
 BOUND = tuple(f"{n}_norm_grad" for n in ("batch", "group", "layer", "rms"))
+BOUND += ("attention_grad", "self_attention_grad")
 
 
 def _own_operations() -> list[str]:

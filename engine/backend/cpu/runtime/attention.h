@@ -1,0 +1,356 @@
+/* Attention in tiles: a block of rows of scores at a time, the largest score and the sum of each row
+ * carried from block to block (Milakov and Gimelshein 2018), the gradient from the log-sum-exp
+ * (Dao et al. 2022). All that products read is packed: features and keys are padded with zeros. */
+#ifndef GW_ATTENTION_H
+#define GW_ATTENTION_H
+#include "philox.h"
+#include "vectors.h"
+
+/* Rows of a tile; keys of a block, a multiple of that and of GW_WIDE. */
+enum { GW_STRIP = 6, GW_KEYS = 144 };
+
+/* rows, keys: positions. depth, wide: features of q and k, of v; deep, broad: padded.
+ * block: rows worked on at a time. *_row: elements from one position to the next. */
+typedef struct {
+  int64_t rows, keys, depth, wide, deep, broad, block;
+  int64_t q_row, k_row, v_row, y_row, g_row, dq_row, dk_row, dv_row;
+  int causal, masked; /* masked: 1 truth values, 2 floats */
+  int64_t m_row, m_key;
+  float scale, kept; /* kept: what dropout multiplies by; 0 without dropout */
+  uint32_t draw, least;
+} GwAttention;
+
+/* One head: its mask, and where its scores stand among all, for dropout. */
+typedef struct {
+  const void* mask;
+  uint64_t seed, step, first;
+} GwHead;
+
+static inline int64_t gw_padded(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
+
+/* A strip of rows of c[i][0..n) (+)= a[i][0..depth) b; n a multiple of GW_WIDE. */
+GW_INLINE void gw_strip(int64_t depth, const float* a, int64_t row, int64_t step, const float* b,
+                        int64_t b_row, float* c, int64_t c_row, int64_t n, int add) {
+  int64_t j = 0;
+  for (; j + 2 * GW_LANES <= n; j += 2 * GW_LANES)
+    gw_tile_of(GW_STRIP, 2, depth, a, row, step, b + j, b_row, c + j, c_row, add);
+  for (; j < n; j += GW_LANES)
+    gw_tile_of(GW_STRIP, 1, depth, a, row, step, b + j, b_row, c + j, c_row, add);
+}
+
+/* s = a b, a and b packed. reach: with causality, row i sees reach + i + 1 keys of the block; no
+ * strip makes, or reads, many more. */
+static void gw_scores(int64_t rows, int64_t reach, int64_t depth, const float* a, const float* b,
+                      int64_t n, float* s) {
+  for (int64_t i = 0; i < rows; i += GW_STRIP) {
+    int64_t most = GW_MIN(n, gw_padded(GW_MAX(reach + i + GW_STRIP, 0), GW_WIDE));
+    gw_strip(depth, a + i * depth, depth, 1, b, n, s + i * n, n, most, 0);
+  }
+}
+
+/* c[i] += s[i] b over keys: for results of queries. */
+static void gw_gather(int64_t rows, int64_t reach, int64_t keys, const float* s, int64_t s_row,
+                      const float* b, int64_t wide, float* c) {
+  for (int64_t i = 0; i < rows; i += GW_STRIP) {
+    int64_t most = GW_MIN(keys, GW_MAX(reach + i + GW_STRIP, 0));
+    gw_strip(most, s + i * s_row, s_row, 1, b, wide, c + i * wide, wide, wide, 1);
+  }
+}
+
+/* c[j] += sum over rows of s[.][j] b: for results of keys. */
+static void gw_spread(int64_t rows, int64_t reach, int64_t keys, const float* s, int64_t s_row,
+                      const float* b, int64_t wide, float* c) {
+  for (int64_t j = 0; j < keys; j += GW_STRIP) {
+    int64_t from = GW_MIN(GW_MAX(j - reach, 0), rows);
+    gw_strip(rows - from, s + from * s_row + j, 1, s_row, b + from * wide, wide, c + j * wide, wide,
+             wide, 1);
+  }
+}
+
+/* Rows of x times scale, padded with zeros to [height][wide]. */
+static void gw_pack_rows(const float* x, int64_t row, int64_t rows, int64_t count, float scale,
+                         int64_t height, int64_t wide, float* out) {
+  for (int64_t i = 0; i < rows; i++) {
+    for (int64_t j = 0; j < count; j++) out[i * wide + j] = x[i * row + j] * scale;
+    for (int64_t j = count; j < wide; j++) out[i * wide + j] = 0;
+  }
+  memset(out + rows * wide, 0, (size_t)((height - rows) * wide) * sizeof(float));
+}
+
+/* Eight rows of eight turned round. */
+static inline void gw_turn_square(const float* x, int64_t row, float* out, int64_t out_row) {
+#if defined(__AVX2__)
+  __m256 r[8], t[8];
+  for (int i = 0; i < 8; i++) r[i] = _mm256_loadu_ps(x + i * row);
+  for (int i = 0; i < 8; i += 2) {
+    t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+    t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+  }
+  for (int i = 0; i < 8; i += 4)
+    for (int j = 0; j < 2; j++) {
+      r[i + 2 * j] = _mm256_shuffle_ps(t[i + j], t[i + j + 2], 0x44);
+      r[i + 2 * j + 1] = _mm256_shuffle_ps(t[i + j], t[i + j + 2], 0xee);
+    }
+  for (int i = 0; i < 4; i++) {
+    _mm256_storeu_ps(out + i * out_row, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
+    _mm256_storeu_ps(out + (i + 4) * out_row, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
+  }
+#else
+  for (int i = 0; i < 8; i++)
+    for (int j = 0; j < 8; j++) out[j * out_row + i] = x[i * row + j];
+#endif
+}
+
+/* Up to `keys` rows of x turned round: [deep][wide], padded with zeros. */
+static void gw_pack_turned(const float* x, int64_t row, int64_t keys, int64_t count, int64_t deep,
+                           int64_t wide, float* out) {
+  int64_t whole = keys / 8 * 8, full = count / 8 * 8;
+  for (int64_t i = 0; i < whole; i += 8)
+    for (int64_t j = 0; j < full; j += 8)
+      gw_turn_square(x + i * row + j, row, out + j * wide + i, wide);
+  for (int64_t j = 0; j < count; j++) {
+    for (int64_t i = j < full ? whole : 0; i < keys; i++) out[j * wide + i] = x[i * row + j];
+    for (int64_t i = keys; i < wide; i++) out[j * wide + i] = 0;
+  }
+  memset(out + count * wide, 0, (size_t)((deep - count) * wide) * sizeof(float));
+}
+
+/* All keys in blocks of GW_KEYS, each turned round: [deep][its keys, padded]. */
+static void gw_pack_keys(const float* x, int64_t row, int64_t keys, int64_t count, int64_t deep,
+                         float* out) {
+  for (int64_t j = 0; j < keys; j += GW_KEYS) {
+    int64_t some = GW_MIN(GW_KEYS, keys - j);
+    gw_pack_turned(x + j * row, row, some, count, deep, gw_padded(some, GW_WIDE), out + j * deep);
+  }
+}
+
+/* How many of `some` keys from `key` on row `i` may see at all. */
+static inline int64_t gw_seen(const GwAttention* t, int64_t i, int64_t key, int64_t some) {
+  return t->causal ? GW_MIN(some, GW_MAX(i + 1 - key, 0)) : some;
+}
+
+/* The mask put on n scores of a row. */
+static void gw_mask_row(const GwAttention* t, const GwHead* head, int64_t i, int64_t key, int64_t n,
+                        float* s) {
+  if (t->masked == 1) {
+    const uint8_t* m = (const uint8_t*)head->mask + i * t->m_row + key * t->m_key;
+    for (int64_t j = 0; j < n; j++) s[j] = m[j * t->m_key] ? s[j] : -INFINITY;
+  } else if (t->masked == 2) {
+    const float* m = (const float*)head->mask + i * t->m_row + key * t->m_key;
+    for (int64_t j = 0; j < n; j++) s[j] += m[j * t->m_key];
+  }
+}
+
+/* What dropout multiplies n weights of a row by. */
+static void gw_drop_row(const GwAttention* t, const GwHead* head, int64_t i, int64_t key, int64_t n,
+                        float* out) {
+  uint64_t at = head->first + (uint64_t)(i * t->keys + key);
+  uint32_t words[GW_PHILOX_WORDS];
+  for (int64_t j = 0, skip = (int64_t)(at % 4); j < n; skip = 0) {
+    gw_philox(head->seed, head->step, t->draw, (uint32_t)((at + (uint64_t)j) / 4), words);
+    for (int64_t l = skip; l < GW_PHILOX_WORDS && j < n; l++, j++)
+      out[j] = words[l] >= t->least ? t->kept : 0;
+  }
+}
+
+/* s[j] = e^(s[j] - base) for n numbers, a multiple of GW_WIDE; their sum. */
+static inline float gw_exp_row(float* restrict s, int64_t n, float base) {
+  float sums[GW_WIDE] = {0};
+  for (int64_t j = 0; j < n; j += GW_WIDE)
+    for (int l = 0; l < GW_WIDE; l++) {
+      const float e = gw_exp(s[j + l] - base);
+      s[j + l] = e;
+      sums[l] += e;
+    }
+  for (int h = GW_WIDE / 2; h; h /= 2)
+    for (int l = 0; l < h; l++) sums[l] += sums[l + h];
+  return sums[0];
+}
+
+static inline float gw_top_row(const float* restrict s, int64_t n) {
+  float tops[GW_WIDE];
+  for (int l = 0; l < GW_WIDE; l++) tops[l] = -INFINITY;
+  for (int64_t j = 0; j < n; j += GW_WIDE)
+    for (int l = 0; l < GW_WIDE; l++) tops[l] = s[j + l] > tops[l] ? s[j + l] : tops[l];
+  for (int h = GW_WIDE / 2; h; h /= 2)
+    for (int l = 0; l < h; l++) tops[l] = tops[l + h] > tops[l] ? tops[l + h] : tops[l];
+  return tops[0];
+}
+
+/* Weights of a row over one block of keys, in place, zeros behind them. top and sum are those of all
+ * blocks so far; returns what earlier results of the row are to be multiplied by. */
+static float gw_weigh_row(const GwAttention* t, const GwHead* head, int64_t i, int64_t key,
+                          int64_t some, float* s, float* top, float* sum) {
+  int64_t n = gw_seen(t, i, key, some), wide = gw_padded(n, GW_WIDE);
+  if (n == 0) {
+    memset(s, 0, (size_t)gw_padded(some, GW_WIDE) * sizeof(float));
+    return 1;
+  }
+  if (t->masked) gw_mask_row(t, head, i, key, n, s);
+  for (int64_t j = n; j < wide; j++) s[j] = -INFINITY;
+  float best = GW_MAX(*top, gw_top_row(s, wide)), base = best == -INFINITY ? 0 : best;
+  float before = *top == -INFINITY ? 0 : gw_exp(*top - base);
+  *sum = *sum * before + gw_exp_row(s, wide, base);
+  *top = best;
+  for (int64_t j = wide; j < gw_padded(some, GW_WIDE); j++) s[j] = 0;
+  if (t->kept > 0) {
+    float drop[GW_KEYS];
+    gw_drop_row(t, head, i, key, n, drop);
+    for (int64_t j = 0; j < n; j++) s[j] *= drop[j];
+  }
+  return before;
+}
+
+/* Memory of a head: a block of queries, all keys packed, a block of scores, results of the block. */
+typedef struct {
+  float *q, *k, *v, *s, *o;
+} GwForward;
+
+/* y and lse of rows first..last of one head. */
+static void gw_attend_rows(const GwAttention* t, const GwHead* head, const float* q, float* y,
+                           float* lse, int64_t first, int64_t last, const GwForward* w) {
+  float top[GW_KEYS], sum[GW_KEYS];
+  for (int64_t i = first; i < last; i += t->block) {
+    int64_t rows = GW_MIN(t->block, last - i), height = gw_padded(rows, GW_STRIP);
+    gw_pack_rows(q + i * t->q_row, t->q_row, rows, t->depth, t->scale, height, t->deep, w->q);
+    memset(w->o, 0, (size_t)(height * t->broad) * sizeof(float));
+    for (int64_t r = 0; r < rows; r++) top[r] = -INFINITY, sum[r] = 0;
+    int64_t end = t->causal ? GW_MIN(t->keys, i + rows) : t->keys;
+    for (int64_t j = 0; j < end; j += GW_KEYS) {
+      int64_t some = GW_MIN(GW_KEYS, t->keys - j), wide = gw_padded(some, GW_WIDE);
+      int64_t reach = t->causal ? i - j : t->keys;
+      gw_scores(height, reach, t->deep, w->q, w->k + j * t->deep, wide, w->s);
+      for (int64_t r = 0; r < rows; r++) {
+        float before = gw_weigh_row(t, head, i + r, j, some, w->s + r * wide, top + r, sum + r);
+        if (j > 0 && before != 1)
+          for (int64_t c = 0; c < t->broad; c++) w->o[r * t->broad + c] *= before;
+      }
+      gw_gather(height, reach, some, w->s, wide, w->v + j * t->broad, t->broad, w->o);
+    }
+    for (int64_t r = 0; r < rows; r++) {
+      const float share = sum[r] == 0 ? 0 : 1 / sum[r], *from = w->o + r * t->broad;
+      float* to = y + (i + r) * t->y_row;
+      for (int64_t c = 0; c < t->wide; c++) to[c] = from[c] * share;
+      lse[i + r] = (top[r] == -INFINITY ? 0 : top[r]) + gw_log(sum[r]);
+    }
+  }
+}
+
+static void gw_attend(const GwAttention* t, const GwHead* head, const float* q, const float* k,
+                      const float* v, float* y, float* lse, int64_t first, int64_t last,
+                      float* work) {
+  int64_t end = t->causal ? GW_MIN(t->keys, last + GW_STRIP) : t->keys;
+  GwForward w;
+  w.q = work;
+  w.k = w.q + t->block * t->deep;
+  w.v = w.k + gw_padded(t->keys, GW_WIDE) * t->deep;
+  w.s = w.v + gw_padded(t->keys, GW_WIDE) * t->broad;
+  w.o = w.s + t->block * GW_KEYS;
+  gw_pack_keys(k, t->k_row, t->keys, t->depth, t->deep, w.k);
+  gw_pack_rows(v, t->v_row, end, t->wide, 1, end, t->broad, w.v);
+  gw_attend_rows(t, head, q, y, lse, first, last, &w);
+}
+
+/* Packed for the gradient: of keys k turned, v turned and k in rows times the scale, with what flows
+ * into them (k, v), for all query heads that share them; of queries q, g and what flows into q. */
+typedef struct {
+  float *kt, *vt, *k, *into_k, *into_v, *q, *g, *into_q, *level, *s, *p;
+} GwBackward;
+
+static int64_t gw_attention_split(const GwAttention* t, float* work, GwBackward* w) {
+  int64_t keys = gw_padded(t->keys, GW_WIDE) + GW_STRIP, rows = gw_padded(t->rows, GW_STRIP);
+  int64_t sizes[] = {keys * t->deep, keys * t->broad, keys * t->deep, keys * t->deep,
+                     keys * t->broad, rows * t->deep, rows * t->broad, rows * t->deep,
+                     gw_padded(rows, GW_WIDE), t->block * GW_KEYS, t->block * GW_KEYS};
+  float** parts[] = {&w->kt, &w->vt, &w->k, &w->into_k, &w->into_v, &w->q, &w->g, &w->into_q,
+                     &w->level, &w->s, &w->p};
+  int64_t total = 0;
+  for (int i = 0; i < 11; total += sizes[i++]) *parts[i] = work + total;
+  return total;
+}
+
+/* Weights and slopes of a row over one block of keys: s becomes the weights after dropout, p, which
+ * comes as g vᵀ, what flows into the scores. Zeros behind those that are seen. */
+static void gw_slope_row(const GwAttention* t, const GwHead* head, int64_t i, int64_t key,
+                         int64_t some, float lse, float level, float* restrict s,
+                         float* restrict p) {
+  int64_t n = gw_seen(t, i, key, some), wide = gw_padded(some, GW_WIDE);
+  if (t->masked) gw_mask_row(t, head, i, key, n, s);
+  const float base = lse == -INFINITY ? 0 : lse;
+  if (t->kept > 0) {
+    float drop[GW_KEYS];
+    gw_drop_row(t, head, i, key, n, drop);
+    for (int64_t j = 0; j < n; j++) {
+      const float e = gw_exp(s[j] - base);
+      p[j] = e * (p[j] * drop[j] - level);
+      s[j] = e * drop[j];
+    }
+  } else {
+    for (int64_t j = 0; j < n; j++) {
+      const float e = gw_exp(s[j] - base);
+      p[j] = e * (p[j] - level);
+      s[j] = e;
+    }
+  }
+  for (int64_t j = n; j < wide; j++) s[j] = p[j] = 0;
+}
+
+static inline float gw_dot(const float* restrict a, const float* restrict b, int64_t n) {
+  float sums[GW_WIDE] = {0};
+  int64_t j = 0;
+  for (; j + GW_WIDE <= n; j += GW_WIDE)
+    for (int l = 0; l < GW_WIDE; l++) sums[l] += a[j + l] * b[j + l];
+  for (int l = 0; j + l < n; l++) sums[l] += a[j + l] * b[j + l];
+  for (int h = GW_WIDE / 2; h; h /= 2)
+    for (int l = 0; l < h; l++) sums[l] += sums[l + h];
+  return sums[0];
+}
+
+/* Keys packed, and room for what flows into them cleared. */
+static void gw_back_keys(const GwAttention* t, const float* k, const float* v, GwBackward* w) {
+  int64_t padded = gw_padded(t->keys, GW_WIDE);
+  gw_pack_keys(k, t->k_row, t->keys, t->depth, t->deep, w->kt);
+  gw_pack_keys(v, t->v_row, t->keys, t->wide, t->broad, w->vt);
+  gw_pack_rows(k, t->k_row, t->keys, t->depth, t->scale, padded, t->deep, w->k);
+  memset(w->into_k, 0, (size_t)((padded + GW_STRIP) * t->deep) * sizeof(float));
+  memset(w->into_v, 0, (size_t)((padded + GW_STRIP) * t->broad) * sizeof(float));
+}
+
+/* One query head: adds to what flows into its keys, and writes what flows into q. */
+static void gw_back_head(const GwAttention* t, const GwHead* head, const float* q, const float* g,
+                         const float* y, const float* lse, float* into_q, GwBackward* w) {
+  int64_t height = gw_padded(t->rows, GW_STRIP);
+  gw_pack_rows(q, t->q_row, t->rows, t->depth, t->scale, height, t->deep, w->q);
+  gw_pack_rows(g, t->g_row, t->rows, t->wide, 1, height, t->broad, w->g);
+  memset(w->into_q, 0, (size_t)(height * t->deep) * sizeof(float));
+  for (int64_t i = 0; i < t->rows; i++) {
+    w->level[i] = gw_dot(w->g + i * t->broad, y + i * t->y_row, t->wide);
+  }
+  for (int64_t j = 0; j < t->keys; j += GW_KEYS) {
+    int64_t some = GW_MIN(GW_KEYS, t->keys - j), wide = gw_padded(some, GW_WIDE);
+    for (int64_t i = 0; i < t->rows; i += t->block) {
+      int64_t rows = GW_MIN(t->block, t->rows - i), tall = gw_padded(rows, GW_STRIP);
+      if (t->causal && i + rows <= j) continue;
+      int64_t reach = t->causal ? i - j : t->keys;
+      gw_scores(tall, reach, t->deep, w->q + i * t->deep, w->kt + j * t->deep, wide, w->s);
+      gw_scores(tall, reach, t->broad, w->g + i * t->broad, w->vt + j * t->broad, wide, w->p);
+      for (int64_t r = 0; r < rows; r++)
+        gw_slope_row(t, head, i + r, j, some, lse[i + r], w->level[i + r], w->s + r * wide,
+                     w->p + r * wide);
+      gw_spread(rows, reach, some, w->s, wide, w->g + i * t->broad, t->broad,
+                w->into_v + j * t->broad);
+      gw_spread(rows, reach, some, w->p, wide, w->q + i * t->deep, t->deep, w->into_k + j * t->deep);
+      gw_gather(tall, reach, some, w->p, wide, w->k + j * t->deep, t->deep, w->into_q + i * t->deep);
+    }
+  }
+  for (int64_t i = 0; i < t->rows; i++)
+    memcpy(into_q + i * t->dq_row, w->into_q + i * t->deep, (size_t)t->depth * sizeof(float));
+}
+
+static void gw_back_done(const GwAttention* t, float* into_k, float* into_v, const GwBackward* w) {
+  for (int64_t j = 0; j < t->keys; j++) {
+    memcpy(into_k + j * t->dk_row, w->into_k + j * t->deep, (size_t)t->depth * sizeof(float));
+    memcpy(into_v + j * t->dv_row, w->into_v + j * t->broad, (size_t)t->wide * sizeof(float));
+  }
+}
+#endif
