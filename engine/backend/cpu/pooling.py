@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from engine.backend.convolution import Geometry
+from engine.backend.cpu import pooling_inner
 from engine.backend.cpu.dense import densified
 from engine.backend.cpu.kernels import Kernel, c_type, cut, declare, emitter, literal, one
 from engine.backend.cpu.shares import share
@@ -135,6 +136,8 @@ def max_pool(launch: Launch) -> Kernel | None:
 for (int64_t i = 0; i < {windows.grid[2]}; i++) best[i] = -INFINITY;
 {windows.rows(step)}
 memcpy(y0 + u, best, sizeof best);"""
+    if pooling_inner.fits(windows):
+        body = pooling_inner.largest(windows, str(c))
 
     def make(dense: Launch) -> Kernel:
         text, parts = windows.images(prod(x.shape[:2]), body)
@@ -173,6 +176,9 @@ for (int64_t i = 0; i < {windows.grid[2]}; i++) place[i] = -1;
 {windows.rows(first, backwards=True)}
 for (int64_t i = 0; i < {windows.grid[2]}; i++) if (place[i] >= 0) to[place[i]] {add} flow[i];"""
     clear = f"memset(y0 + image, 0, {prod(windows.size) * x.dtype.itemsize});"
+    if pooling_inner.fits_gradient(windows):
+        body = pooling_inner.gradient(windows, str(c))
+        clear = clear if pooling_inner.uncovered(windows) else ""
 
     def make(dense: Launch) -> Kernel:
         text, parts = windows.images(prod(x.shape[:2]), body, clear)

@@ -16,6 +16,10 @@ SHAPES = (
     ((2, 2, 5, 6, 7), 2, 1, 0),
     ((1, 3, 8, 8), 3, 3, 0),
     ((1, 40, 7, 7), 7, 7, 0),
+    ((3, 2, 17, 35), 2, 2, 0),
+    ((2, 3, 67), 4, 4, 0),
+    ((2, 2, 5, 6, 7), 2, 2, 0),
+    ((2, 3, 19, 20), 3, 3, -1),
 )
 
 
@@ -65,8 +69,26 @@ def test_of_equals_the_first_gets_the_gradient():
     np.testing.assert_array_equal(found, [[[3, 0, 5, 0]]])
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+def test_of_equals_in_many_windows_the_first_gets_the_gradient(stride):
+    attrs = {**attributes((2, 3, 9, 40), 2, stride, 0), "dilation": (1, 1)}
+    x = np.random.default_rng(0).integers(0, 2, (2, 3, 9, 40)).astype(np.float32)
+    y = OPS["max_pool"].ref(x, **attrs)
+    g = np.random.default_rng(1).standard_normal(y.shape, np.float32)
+    check("max_pool_grad", [g, x, y], **attrs)
+
+
 def test_nan_is_the_largest():
     attrs = {**attributes((1, 1, 4), 2, 2, 0), "dilation": (1,)}
     x = np.array([[[np.nan, 1, 2, np.nan]]], np.float32)
     (found,) = run(of_op("max_pool", [x], **attrs), [x])
     assert np.isnan(found).all()
+
+
+@pytest.mark.parametrize("stride", [2, 3])
+def test_nan_is_the_largest_of_many(stride):
+    attrs = {**attributes((1, 2, 12, 50), 3, stride, 0), "dilation": (1, 1)}
+    x = np.random.default_rng(0).standard_normal((1, 2, 12, 50), np.float32)
+    x[x > 1.2] = np.nan
+    (found,) = run(of_op("max_pool", [x], **attrs), [x])
+    np.testing.assert_array_equal(found, OPS["max_pool"].ref(x, **attrs))
