@@ -16,6 +16,7 @@ FAMILIES = (
     "normalization",
     "indexing",
     "recurrent",
+    "recurrent",
     "attention",
 )
 
