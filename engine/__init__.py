@@ -189,6 +189,7 @@ from engine.ops.pool import (
     global_max_pool,
     max_pool,
 )
+from engine.ops.positions import rotary, sinusoidal_positions
 from engine.ops.random import (
     bernoulli,
     dropout,
@@ -395,6 +396,7 @@ __all__ = [
     "rms_norm",
     "rnn",
     "roll",
+    "rotary",
     "round",
     "rsqrt",
     "scaled_dot_product_attention",
@@ -410,6 +412,7 @@ __all__ = [
     "silu",
     "sin",
     "sinh",
+    "sinusoidal_positions",
     "smooth_l1_loss",
     "softmax",
     "softmin",

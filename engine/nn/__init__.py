@@ -31,6 +31,7 @@ from engine.nn.activation import (
     Tanhshrink,
     Threshold,
 )
+from engine.nn.attention import MultiheadAttention, PositionalEmbedding, PositionalEncoding
 from engine.nn.blocks import Add, Concat, Multiply, Residual, SqueezeExcite
 from engine.nn.containers import ModuleDict, ModuleList, Sequential
 from engine.nn.conv import (
@@ -90,6 +91,7 @@ from engine.nn.pool import (
 from engine.nn.recurrent import GRU, LSTM, RNN
 from engine.nn.resize import Interpolate, PixelShuffle
 from engine.nn.shapes import Flatten, Identity, Unflatten
+from engine.nn.transformer import TransformerEncoder, TransformerEncoderLayer
 
 __all__ = [
     "CELU",
@@ -161,11 +163,14 @@ __all__ = [
     "Module",
     "ModuleDict",
     "ModuleList",
+    "MultiheadAttention",
     "Multiply",
     "NLLLoss",
     "PReLU",
     "Parameter",
     "PixelShuffle",
+    "PositionalEmbedding",
+    "PositionalEncoding",
     "QuantileLoss",
     "RMSNorm",
     "ReLU",
@@ -186,6 +191,8 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "Unflatten",
     "init",
     "scope",

@@ -53,6 +53,7 @@ def integers(high: int, *shape: int) -> Callable[[np.random.Generator], np.ndarr
 IMAGE = ((2, 4, 7, 6),)
 LINE = ((2, 4, 9),)
 BLOCK = ((2, 4, 5, 4, 3),)
+TOKENS = ((2, 5, 6),)
 STEPS = ((5, 2, 3),)
 PLAIN = [
     "ReLU", "ReLU6", "SELU", "SiLU", "Mish", "Hardswish", "Sigmoid", "Hardsigmoid", "LogSigmoid",
@@ -143,6 +144,41 @@ CASES = [
     Case("GRU", (3, 4), {"batch_first": True, "bias": False}, STEPS, (3,)),
     Case("LSTM", (3, 4), {}, STEPS, (5, 2, 4)),
     Case("LSTM", (3, 4), {"num_layers": 2, "bidirectional": True, "batch_first": True}, STEPS),
+    Case("MultiheadAttention", (6, 2), {"causal": True}, TOKENS, (2, 5, 4), torch=None),
+    Case(
+        "MultiheadAttention",
+        (8, 4, 0.2, False),
+        {"num_kv_heads": 2, "rotary": True},
+        ((2, 5, 8),),
+        torch=None,
+    ),
+    Case("MultiheadAttention", (6, 2), {}, ((2, 5, 6), (2, 3, 6)), torch=None),
+    Case("MultiheadAttention", (6, 3), {}, ((2, 5, 6), (2, 3, 6), (2, 3, 6)), torch=None),
+    Case("PositionalEncoding", (6,), {}, TOKENS, (2, 5, 4), torch=None),
+    Case("PositionalEncoding", (5,), {}, ((3, 5),), torch=None),
+    Case("PositionalEmbedding", (7, 6), {}, TOKENS, (2, 8, 6), torch=None),
+    Case("TransformerEncoderLayer", (6, 2, 10, 0.0), {}, TOKENS, (2, 5, 4)),
+    Case(
+        "TransformerEncoderLayer",
+        (6, 3, 10, 0.0, "gelu"),
+        {"norm_first": True, "bias": False},
+        TOKENS,
+        (6,),
+    ),
+    Case(
+        "TransformerEncoderLayer",
+        (6, 2, 10, 0.1),
+        {"norm_first": True, "causal": True},
+        TOKENS,
+        torch=None,
+    ),
+    Case(
+        "TransformerEncoder",
+        (Later(lambda: nn.TransformerEncoderLayer(6, 2, 8)), 2, Later(lambda: nn.LayerNorm(6))),
+        {},
+        TOKENS,
+        torch=None,
+    ),
     Case("Flatten", (), {}, IMAGE, ()),
     Case("Flatten", (2, 3), {}, IMAGE, (2, 4)),
     Case("Unflatten", (1, (2, 2)), {}, IMAGE, (2, 3)),

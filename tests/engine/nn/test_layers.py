@@ -162,6 +162,8 @@ def _torch(case: Case) -> dict[str, Any]:
         options.setdefault("align_corners", False)
     if case.kind.startswith("InstanceNorm"):
         options.setdefault("affine", False)
+    if case.kind.startswith("Transformer"):
+        options["batch_first"] = True
     return options
 
 
@@ -184,6 +186,11 @@ BAD_ARGUMENTS: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
     ("Embedding", (3, 4), {"padding_idx": 3}, "padding_idx must be a row of the 3"),
     ("LSTM", (3, 0), {}, "hidden_size must be"),
     ("RNN", (3, 4), {"nonlinearity": "sine"}, "nonlinearity must be tanh or relu"),
+    ("MultiheadAttention", (6, 4), {}, "6 does not part into 4 heads"),
+    ("MultiheadAttention", (8, 4), {"num_kv_heads": 3}, "3 must divide the 4 heads"),
+    ("MultiheadAttention", (6, 2), {"rotary": True}, "heads of an even length, not 3"),
+    ("MultiheadAttention", (6, 2, 1.0), {}, "dropout must be"),
+    ("TransformerEncoderLayer", (6, 2, 8, 0.1, "tahn"), {}, "must be one of relu, gelu"),
     ("GELU", (), {"approximate": "fast"}, "approximate must be"),
     ("Hardtanh", (1.0, 0.0), {}, "must be below max_val"),
     ("Interpolate", (), {}, "either size or scale_factor"),
