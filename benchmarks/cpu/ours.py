@@ -167,11 +167,7 @@ class Block(nn.Module):
         return x + self.down(engine.gelu(self.up(self.norm2(x))))
 
     def attend(self, x: Tensor) -> Tensor:
-        batch, length, width = x.shape
-        parts = self.qkv(x).reshape(batch, length, 3, self.heads, width // self.heads)
-        q, k, v = engine.unbind(parts.permute(2, 0, 3, 1, 4), 0)
-        mixed = engine.scaled_dot_product_attention(q, k, v, causal=self.causal)
-        return self.out(mixed.permute(0, 2, 1, 3).reshape(batch, length, width))
+        return self.out(engine.self_attention(self.qkv(x), self.heads, causal=self.causal))
 
 
 class LanguageModel(nn.Module):
