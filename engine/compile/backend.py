@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from engine.compile.interpreter import Interpreter
-from engine.compile.plan import Plan
+from engine.compile.plan import Plan, make_plan
 from engine.errors import CompileError
 from engine.ir.graph import Graph
 from engine.ir.passes.fuse import fuse
+from engine.ir.passes.simplify import simplify
 
 if TYPE_CHECKING:
     from engine.backend.cpu.toolchain import Toolchain
@@ -55,9 +56,17 @@ class Backend:
                 self._reason = "" if self._chain else toolchain.absence()
         return self._chain
 
-    def prepare(self, graph: Graph) -> Graph:
-        """The graph as this back end would have it planned."""
-        return graph if self.chain() is None else fuse(graph)
+    def plan(self, graph: Graph, resident: Collection[int]) -> Plan:
+        """The plan of a traced graph, as this back end would run it; `resident` inputs stay."""
+        chain = self.chain()
+        if chain is None:
+            return make_plan(simplify(graph), resident)
+        from engine.backend.cpu import recall
+
+        def make() -> Plan:
+            return make_plan(fuse(simplify(graph)), resident)
+
+        return recall.plan_of(graph, resident, chain, make)
 
     def bind(
         self, plan: Plan, residents: Mapping[int, np.ndarray], arena: np.ndarray

@@ -11,10 +11,9 @@ import numpy as np
 
 from engine.compile.backend import Backend
 from engine.compile.leaves import array_type, own
-from engine.compile.plan import Plan, make_plan
+from engine.compile.plan import Plan
 from engine.compile.runners import Runners
 from engine.errors import StateError
-from engine.ir.passes.simplify import simplify
 from engine.ir.structure import build, flatten, transform
 from engine.ir.trace import trace, type_of_leaf
 from engine.nn.module import Module
@@ -106,9 +105,9 @@ class Inference:
     def _make_plan(self, types: tuple[Any, ...]) -> Plan:
         bound = {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
         with evaluating(self.model), set_recording(False):
-            traced = trace(self._run, *types, bound=bound)
-        graph = self._runners.backend.prepare(simplify(traced))
-        return make_plan(graph, range(len(graph.inputs) - len(bound), len(graph.inputs)))
+            graph = trace(self._run, *types, bound=bound)
+        first = len(graph.inputs) - len(bound)
+        return self._runners.backend.plan(graph, range(first, len(graph.inputs)))
 
     def _run(self, *inputs: Any) -> Any:
         return (

@@ -44,10 +44,13 @@ class Interpreter:
             for index, slot in enumerate(plan.inputs)
             if plan.buffers[slot.place.buffer].kind == "arena"
         ]
-        self._tasks = [self._task(launch) for launch in plan.launches]
         self._results = [self._view(slot) for slot in plan.results]
         self.names = [slot.name for slot in plan.results]
-        self._blas_held = blas.find() if plan.flops < THREADED_FLOPS else None
+        self._prepare()
+
+    def _prepare(self) -> None:
+        self._tasks = [self._task(launch) for launch in self.plan.launches]
+        self._blas_held = blas.find() if self.plan.flops < THREADED_FLOPS else None
 
     def run(self, inputs: Sequence[Any]) -> list[np.ndarray]:
         """Run once, on the inputs that are not resident, which come first; the results.
@@ -62,7 +65,7 @@ class Interpreter:
                 for task in self._tasks:
                     task()
             except Exception as error:
-                self._note(error, task)
+                self._note(error, next(i for i, t in enumerate(self._tasks) if t is task))
                 raise
         return self._results
 
@@ -71,8 +74,7 @@ class Interpreter:
         wait for each other so long that a step takes ten times as much."""
         return nullcontext() if self._blas_held is None else self._blas_held.one_thread()
 
-    def _note(self, error: Exception, task: Task | None) -> None:
-        index = next(i for i, known in enumerate(self._tasks) if known is task)
+    def _note(self, error: Exception, index: int) -> None:
         launch = self.plan.launches[index]
         types = ", ".join(str(slot.type) for slot in launch.inputs)
         error.add_note(f"in launch {index}, {launch.name}({types}) of {launch.origin.scope!r}")

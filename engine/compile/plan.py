@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from hashlib import sha256
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -63,6 +64,30 @@ class Buffer:
     array: Any = None
 
 
+class Launches(Sequence[Launch]):
+    """The launches of a plan whose code is known: made when somebody looks at them."""
+
+    def __init__(self, count: int, make: Callable[[], Plan]) -> None:
+        self._count, self._make = count, make
+
+    @cached_property
+    def _made(self) -> Sequence[Launch]:
+        return self._make().launches
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Launch]:
+        return iter(self._made)
+
+    @overload
+    def __getitem__(self, index: int) -> Launch: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Launch]: ...
+    def __getitem__(self, index: int | slice) -> Launch | Sequence[Launch]:
+        return self._made[index]
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What to run, in order, and where everything lies.
@@ -71,15 +96,21 @@ class Plan:
     outputs: where to read them afterwards. updates: from input to the output that replaces it.
     live_bytes: the most bytes of the arena in use at one time; the rest is lost between them.
     form: how the results are nested, see `engine.ir.structure`.
+    key: of what a back end keeps of it on disk. code: what was kept.
     """
 
-    launches: tuple[Launch, ...]
+    launches: Sequence[Launch]
     buffers: tuple[Buffer, ...]
     inputs: tuple[Slot, ...]
     outputs: tuple[Slot, ...]
     updates: dict[int, int]
     live_bytes: int
     form: Any = None
+    key: str = ""
+    code: Any = None
+
+    def named(self, key: str) -> Plan:
+        return replace(self, key=key)
 
     @property
     def arena_bytes(self) -> int:

@@ -10,12 +10,11 @@ import numpy as np
 from engine import dtypes
 from engine.compile.backend import Backend
 from engine.compile.leaves import array_type, own
-from engine.compile.plan import Plan, make_plan
+from engine.compile.plan import Plan
 from engine.compile.program import Loss, Options, Program, by_graph, by_tape, owned
 from engine.compile.runners import Runners
 from engine.errors import StateError
 from engine.ir.graph import Graph, TensorType
-from engine.ir.passes.simplify import simplify
 from engine.ir.structure import build, flatten, transform
 from engine.ir.trace import trace, type_of_leaf
 from engine.nn.module import Module
@@ -187,9 +186,9 @@ class TrainStep:
 
     def _make_plan(self, types: Any) -> Plan:
         assert self._program is not None
-        graph = self._runners.backend.prepare(simplify(trace_step(self._program, types)))
+        graph = trace_step(self._program, types)
         first = len(graph.inputs) - len(self._held)
-        return make_plan(graph, range(first, len(graph.inputs)))
+        return self._runners.backend.plan(graph, range(first, len(graph.inputs)))
 
     def _run_eagerly(self, batch: Any, scalars: list[np.ndarray]) -> dict[str, np.ndarray]:
         assert self._program is not None

@@ -1,13 +1,11 @@
-"""The C compiler, and a disk cache of what it made.
+"""The C compiler; what it made is kept on disk.
 
 Order: `cc`, `clang`, `ziglang` if installed; none of them means the interpreter.
 `GRADWORKS_COMPILER` names one ("clang-17", "/opt/bin/gcc -m64"), or says `auto` or `none`.
-`GRADWORKS_CACHE` names the folder of the cache, else it lies in `~/.cache/gradworks`.
 """
 
 from __future__ import annotations
 
-import atexit
 import ctypes
 import hashlib
 import importlib.util
@@ -18,17 +16,19 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from engine.backend.cpu import disk
 from engine.errors import CompileError
 
 RUNTIME = Path(__file__).parent / "runtime"
-CACHE_BYTES = 512 << 20
 UNSET = "auto"  # what no GRADWORKS_COMPILER means
 COMPILE_SECONDS = 120
+LIBRARIES = ("-lm", "-lpthread")
 
 _PROBE = "#include <math.h>\n#include <pthread.h>\nint gw_one(void) { return 1; }\n"
 
@@ -37,7 +37,6 @@ FLAGS = (
     "-O3",
     "-std=gnu11",
     "-fPIC",
-    "-shared",
     "-ffp-contract=off",
     "-fno-math-errno",
     "-fno-trapping-math",
@@ -119,9 +118,12 @@ def probe(command: tuple[str, ...]) -> Toolchain | None:
     return None
 
 
-def load(toolchain: Toolchain, source: str) -> ctypes.CDLL:
-    """The library of a source, compiled or from the cache."""
-    path = build(toolchain, source)
+def load(toolchain: Toolchain, *sources: str) -> ctypes.CDLL:
+    """The library of some sources, compiled or from the cache."""
+    return open_library(build(toolchain, *sources))
+
+
+def open_library(path: Path) -> ctypes.CDLL:
     try:
         return ctypes.CDLL(str(path))
     except OSError as error:
@@ -129,94 +131,59 @@ def load(toolchain: Toolchain, source: str) -> ctypes.CDLL:
         raise CompileError(f"{path} cannot be loaded: {error}") from error
 
 
-def build(toolchain: Toolchain, source: str) -> Path:
-    """The shared object of a source, compiled or from the cache; a broken one is made again.
+def build(toolchain: Toolchain, *sources: str) -> Path:
+    """The shared object of some sources, compiled or from the cache; a broken one is made again.
 
-    Two processes may ask at once: each writes a file of its own, which then takes the name.
+    Each source is a translation unit of its own; they are compiled side by side.
     """
-    folder = _usable(cache_folder())
-    path = folder / f"{key(toolchain, source)}.so"
-    if _is_whole(path):
-        with suppress(OSError):
-            os.utime(path)
-        return path
-    descriptor, name = tempfile.mkstemp(dir=folder, suffix=".part")
-    os.close(descriptor)
-    part = Path(name)
-    try:
-        _compile(toolchain, source, part)
-        with part.open("ab") as file:
-            file.write(_seal(part.read_bytes()))
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    _shrink(folder, keep=path)
-    return path
+    name = f"{key(toolchain, *sources)}.so"
+    if disk.find(name) is not None:
+        return disk.usable_folder() / name
+    return disk.keep(name, lambda path: _compile(toolchain, sources, path))
 
 
-def _seal(content: bytes) -> bytes:
-    """What stands behind an object in its file: a file cut short would crash who loads it."""
-    return b"gradworks" + hashlib.sha256(content).digest()
+def known(name: str) -> Path | None:
+    """The shared object of that key, if the cache has it whole."""
+    return disk.usable_folder() / f"{name}.so" if disk.find(f"{name}.so") is not None else None
 
 
-def _is_whole(path: Path) -> bool:
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return False
-    size = len(_seal(b""))
-    return content[-size:] == _seal(content[:-size])
-
-
-def key(toolchain: Toolchain, source: str) -> str:
-    """All that the object depends on: source, runtime headers, compiler, flags, processor."""
+def key(toolchain: Toolchain, *sources: str) -> str:
+    """All that the object depends on: sources, runtime headers, compiler, flags, processor."""
     digest = hashlib.sha256()
-    for part in (source, toolchain.version, *toolchain.command, *toolchain.flags, _processor()):
+    for part in (*sources, toolchain.version, *toolchain.command, *toolchain.flags, _processor()):
         digest.update(part.encode() + b"\0")
     digest.update(_runtime_digest())
     return digest.hexdigest()[:40]
 
 
-def cache_folder() -> Path:
-    named = os.environ.get("GRADWORKS_CACHE")
-    if named:
-        return Path(named) / "c"
-    base = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
-    return Path(base) / "gradworks" / "c"
+def _compile(toolchain: Toolchain, sources: tuple[str, ...], target: Path) -> None:
+    compiler = [*toolchain.command, *toolchain.flags, f"-I{RUNTIME}"]
+    linked = ["-shared", "-o", str(target)]
+    if len(sources) == 1:
+        _run([*compiler, *linked, "-x", "c", "-", *LIBRARIES], sources[0])
+        return
+    with tempfile.TemporaryDirectory(dir=target.parent, suffix=".part") as folder:
+        objects = [f"{folder}/{number}.o" for number in range(len(sources))]
+        commands = [[*compiler, "-c", "-x", "c", "-", "-o", name] for name in objects]
+        with ThreadPoolExecutor(len(sources)) as pool:
+            list(pool.map(_run, commands, sources))
+        _run([*compiler, *linked, *objects, *LIBRARIES], "")
 
 
-def _usable(folder: Path) -> Path:
-    """The folder, or one for this process alone where it cannot be written to."""
-    with suppress(OSError):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK | os.X_OK):
-            return folder
-    return _private_folder()
-
-
-@cache
-def _private_folder() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="gradworks-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
-
-
-def _compile(toolchain: Toolchain, source: str, target: Path) -> None:
-    command = [*toolchain.command, *toolchain.flags, f"-I{RUNTIME}", "-x", "c", "-"]
+def _run(command: list[str], source: str) -> None:
     try:
         done = subprocess.run(
-            [*command, "-o", str(target), "-lm", "-lpthread"],
+            command,
             input=source.encode(),
             capture_output=True,
             check=False,
             timeout=COMPILE_SECONDS,
         )
     except (OSError, subprocess.SubprocessError) as error:
-        raise CompileError(f"{toolchain.command[0]} could not be run: {error}") from error
+        raise CompileError(f"{command[0]} could not be run: {error}") from error
     if done.returncode != 0:
         text = done.stderr.decode(errors="replace").strip()
-        raise CompileError(f"{toolchain.command[0]} refused generated code: {text[-2000:]}")
+        raise CompileError(f"{command[0]} refused generated code: {text[-2000:]}")
 
 
 @cache
@@ -237,16 +204,3 @@ def _runtime_digest() -> bytes:
     for path in sorted(RUNTIME.iterdir()):
         digest.update(path.read_bytes())
     return digest.digest()
-
-
-def _shrink(folder: Path, keep: Path) -> None:
-    """Drop what was used longest ago until the cache is within its size."""
-    with suppress(OSError):
-        known = sorted((p.stat().st_mtime, p.stat().st_size, p) for p in folder.glob("*.so"))
-        total = sum(size for _, size, _ in known)
-        for _, size, path in known:
-            if total <= CACHE_BYTES:
-                return
-            if path != keep:
-                path.unlink(missing_ok=True)
-                total -= size

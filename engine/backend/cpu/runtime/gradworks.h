@@ -12,19 +12,26 @@ typedef void (*GwGemmFloat)(int, int, int, int64_t, int64_t, int64_t, float, con
 typedef void (*GwGemmDouble)(int, int, int, int64_t, int64_t, int64_t, double, const double*,
                              int64_t, const double*, int64_t, double, double*, int64_t);
 
-/* NumPy's BLAS, by pointer; always one thread: parts are what runs side by side. */
-static GwGemmFloat gw_sgemm;
-static GwGemmDouble gw_dgemm;
-
-/* Where a kernel says that it cannot work on what it was given: see GW_REFUSE. */
-static int* gw_refused;
-
 #define GW_EXPORT __attribute__((visibility("default")))
+#define GW_HIDDEN __attribute__((visibility("hidden")))
+
+/* gw_sgemm, gw_dgemm: NumPy's BLAS, by pointer; always one thread: parts are what runs side by
+ * side. gw_refused: where a kernel says that it cannot work on what it was given, see GW_REFUSE.
+ * They stand in the first unit of a library; the further ones look there. */
+#ifdef GW_FURTHER
+extern GW_HIDDEN GwGemmFloat gw_sgemm;
+extern GW_HIDDEN GwGemmDouble gw_dgemm;
+extern GW_HIDDEN int* gw_refused;
+#else
+GW_HIDDEN GwGemmFloat gw_sgemm;
+GW_HIDDEN GwGemmDouble gw_dgemm;
+GW_HIDDEN int* gw_refused;
 GW_EXPORT void gw_bind(void* sgemm, void* dgemm, int* refused) {
   gw_sgemm = (GwGemmFloat)sgemm;
   gw_dgemm = (GwGemmDouble)dgemm;
   gw_refused = refused;
 }
+#endif
 
 /* Give the launch back: its reference runs in its place, and raises the error that a user reads.
  * For numbers that only show when they are there, such as a class that does not exist. The inputs

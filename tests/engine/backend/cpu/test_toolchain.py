@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.backend.cpu import toolchain
+from engine.backend.cpu import disk, toolchain
 from engine.errors import CompileError
 from tests.engine.backend.cpu.programs import compiler
 
@@ -72,7 +72,7 @@ def test_the_cache_drops_what_was_used_longest_ago(
     paths = [toolchain.build(compiler(), SOURCE.replace("42", str(number))) for number in range(3)]
     for age, path in enumerate(paths):
         os.utime(path, (1000 + age, 1000 + age))
-    monkeypatch.setattr(toolchain, "CACHE_BYTES", 2 * paths[0].stat().st_size)
+    monkeypatch.setattr(disk, "CACHE_BYTES", 2 * paths[0].stat().st_size)
     newest = toolchain.build(compiler(), SOURCE)
     assert set(folder.iterdir()) == {newest, paths[2]}
 
