@@ -10,11 +10,11 @@ from typing import Any, Literal
 import numpy as np
 
 from engine.compile.backend import Backend
-from engine.compile.leaves import array_type, own
+from engine.compile.leaves import array_type, own, read, types_of
 from engine.compile.plan import Plan
 from engine.compile.runners import Runners
 from engine.errors import StateError
-from engine.ir.structure import build, flatten, transform
+from engine.ir.structure import build, transform
 from engine.ir.trace import trace, type_of_leaf
 from engine.nn.module import Module
 from engine.tape import set_recording
@@ -60,14 +60,12 @@ class Inference:
 
         inputs: arrays, or dictionaries and lists of arrays.
         """
-        leaves, _, form = flatten(inputs)
-        arrays = [leaf.numpy() if isinstance(leaf, Tensor) else np.asarray(leaf) for leaf in leaves]
-        types = [array_type(array) for array in arrays]
+        arrays, key = read(inputs)
         with self._lock:
             self._settle()
             runner = self._runners.find(
-                (form, *types),
-                lambda: self._make_plan(build(form, iter(types))),
+                key,
+                lambda: self._make_plan(types_of(inputs)),
                 lambda: dict(enumerate(self._arrays, start=len(arrays))),
             )
             results = [np.array(array) for array in runner.run(arrays)]
@@ -77,6 +75,11 @@ class Inference:
     def backend(self) -> str:
         """What runs it: "c (COMPILER)", or "interpreter" with the reason."""
         return str(self._runners.backend)
+
+    @property
+    def fallback(self) -> str:
+        """Why it is interpreted though C was wanted; "" where it is not."""
+        return self._runners.backend.fallback
 
     def plan(self, *inputs: Any) -> Plan:
         """The plan for inputs, or for trees of their types."""

@@ -1,10 +1,15 @@
-"""Parameters, buffers and other tensors that outlive a run, as memory that plans are bound to."""
+"""Parameters, buffers and other tensors that outlive a run, as memory that plans are bound to; and
+the arrays that a run is fed."""
 
 from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
 
 import numpy as np
 
 from engine.ir.graph import TensorType
+from engine.ir.structure import flatten, transform
 from engine.tensor import Tensor
 
 
@@ -22,3 +27,25 @@ def own(tensor: Tensor) -> np.ndarray:
 
 def array_type(array: np.ndarray) -> TensorType:
     return TensorType(array.shape, array.dtype)
+
+
+def array_of(leaf: Any) -> np.ndarray:
+    return leaf.numpy() if isinstance(leaf, Tensor) else np.asarray(leaf)
+
+
+def read(tree: Any) -> tuple[list[np.ndarray], Hashable]:
+    """The arrays of a tree, and a key of all that a plan depends on: form, shapes and dtypes."""
+    if type(tree) is dict and all(type(array) is np.ndarray for array in tree.values()):
+        # most batches: no walk, and a key that is soon compared
+        key = tuple([(name, array.dtype, array.shape) for name, array in tree.items()])
+        return list(tree.values()), (dict, key)
+    if type(tree) is tuple and all(type(array) is np.ndarray for array in tree):
+        return list(tree), (tuple, *[(array.dtype, array.shape) for array in tree])
+    leaves, _, form = flatten(tree)
+    arrays = [array_of(leaf) for leaf in leaves]
+    return arrays, (form, *map(array_type, arrays))
+
+
+def types_of(tree: Any) -> Any:
+    """The tree with types in place of arrays."""
+    return transform(tree, lambda leaf: array_type(array_of(leaf)))

@@ -9,13 +9,13 @@ import numpy as np
 
 from engine import dtypes
 from engine.compile.backend import Backend
-from engine.compile.leaves import array_type, own
+from engine.compile.leaves import array_of, array_type, own, read, types_of
 from engine.compile.plan import Plan
 from engine.compile.program import Loss, Options, Program, by_graph, by_tape, owned
 from engine.compile.runners import Runners
 from engine.errors import StateError
 from engine.ir.graph import Graph, TensorType
-from engine.ir.structure import build, flatten, transform
+from engine.ir.structure import transform
 from engine.ir.trace import trace, type_of_leaf
 from engine.nn.module import Module
 from engine.nn.state import fill, mismatches
@@ -84,16 +84,15 @@ class TrainStep:
         Loss and norm tell whether the numbers went astray; by then the weights may have, too.
         """
         self._settle()
-        leaves, _, form = flatten(batch)
-        arrays = [leaf.numpy() if isinstance(leaf, Tensor) else np.asarray(leaf) for leaf in leaves]
         scalars = _scalars(self.seed, step, lr)
         if self.mode == "eager":
-            results = self._run_eagerly(build(form, map(Tensor, arrays)), scalars)
+            tensors = transform(batch, lambda leaf: Tensor(array_of(leaf)))
+            results = self._run_eagerly(tensors, scalars)
         else:
-            types = [array_type(array) for array in arrays]
+            arrays, key = read(batch)
             runner = self._runners.find(
-                (form, *types),
-                lambda: self._make_plan(build(form, iter(types))),
+                key,
+                lambda: self._make_plan(types_of(batch)),
                 lambda: self._residents(len(arrays) + len(scalars)),
             )
             found = runner.run([*arrays, *scalars])
@@ -110,6 +109,11 @@ class TrainStep:
     def backend(self) -> str:
         """What runs the step: "c (COMPILER)", "interpreter", with its reason, or "eager"."""
         return "eager" if self.mode == "eager" else str(self._runners.backend)
+
+    @property
+    def fallback(self) -> str:
+        """Why it is interpreted though C was wanted; "" where it is not."""
+        return self._runners.backend.fallback
 
     @property
     def averages(self) -> dict[str, np.ndarray]:
@@ -168,9 +172,10 @@ class TrainStep:
 
     def _start(self, learning: list[bool]) -> None:
         program = Program(self.model, self.loss, self.optimizer, self.options)
+        state = self.optimizer.state
         for name, slots in program.state.items():
             for slot, tensor in slots.items():
-                tensor.data = self.optimizer.state[name][slot]
+                tensor.data = state[name][slot]
         for name, tensor in program.averages.items():
             if name not in self._averages:
                 self._averages[name] = np.array(self.optimizer.parameters[name].numpy())
