@@ -13,7 +13,7 @@ from math import prod
 import numpy as np
 
 from engine.backend.convolution import Geometry
-from engine.backend.cpu import depthwise, winograd
+from engine.backend.cpu import depthwise, flat, winograd
 from engine.backend.cpu.dense import densified
 from engine.backend.cpu.kernels import Kernel, Phase, cut, declare, emitter, scratch_pointer
 from engine.backend.cpu.windows import (
@@ -29,7 +29,7 @@ from engine.compile.plan import Launch
 
 DEPTH = 256  # rows of a panel worked on at a time
 TILES = 4  # panels worked on at a time
-HEADERS = ("conv.h",)
+HEADERS = ("conv.h", "flat.h")
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,11 @@ gw_pack_weights(x1 + group * {group}, {self.rows}, {self.channels}, {taps}, {row
         return text, parts * self.groups
 
     def _making(self, index: int, job: Job, offset: int, first: int) -> tuple[str, int]:
+        if flat.fits(job, self.channels):
+            packed = offset, self._packed(job)
+            return flat.making(
+                job, self.images, self.groups, self.channels, self.rows, packed, self.bias, first
+            )
         windows, target, taps = job.windows, job.target, max(1, len(job.taps))
         places = self.images * windows.places
         across, some = self._bands(places, self.rows * self.channels * taps)

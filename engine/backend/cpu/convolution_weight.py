@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import prod
 
 from engine.backend.convolution import Geometry
-from engine.backend.cpu import depthwise, winograd
+from engine.backend.cpu import depthwise, flat, winograd
 from engine.backend.cpu.convolution import DEPTH, HEADERS, covered, geometry_of
 from engine.backend.cpu.dense import densified
 from engine.backend.cpu.kernels import Kernel, Phase, cut, declare, emitter, scratch_pointer
@@ -139,4 +139,7 @@ def conv_weight_grad(launch: Launch) -> Kernel | None:
         return densified(
             launch, lambda made: winograd.weight_kernel(made, windows, images, channels, rows)
         )
+    if flat.fits_weight(windows, channels, rows):
+        sizes = images, groups, channels, rows
+        return densified(launch, lambda made: flat.weight_kernel(made, windows, *sizes))
     return densified(launch, Sums(geometry, images, groups, channels, rows).kernel)

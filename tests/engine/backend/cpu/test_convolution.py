@@ -43,6 +43,14 @@ SHAPES = {
     "strided, cropped": (2, 8, (12, 12), 8, 3, 2, -1, 1, 1),
     "wide channels": (3, 66, (19, 11), 67, 3, 1, 1, 1, 1),
     "uncovered rows": (2, 33, (10, 23), 48, 2, 3, 0, 1, 1),
+    "audio, first layer": (3, 1, (1600,), 12, 80, 4, 38, 1, 1),
+    "audio": (3, 7, (501,), 10, 3, 1, 1, 1, 1),
+    "audio, dilated": (2, 5, (640,), 8, 5, 1, 8, 4, 1),
+    "long rows in groups": (2, 6, (700,), 10, 7, 3, 2, 1, 2),
+    "phases of two axes": (2, 3, (61, 67), 17, 5, 2, 2, 3, 1),
+    "phases of three axes": (2, 2, (21, 30, 35), 5, 3, 2, 1, 1, 1),
+    "cropped rows": (2, 3, (40, 41), 9, 3, 1, -2, 1, 1),
+    "step beyond the kernel": (2, 3, (50, 61), 9, 2, 5, 0, 1, 1),
 }
 
 
