@@ -32,6 +32,11 @@ class Forward:
         self._names = network.names
         self._run = Inference(network, weights=weights, threads=threads)
 
+    @property
+    def fallback(self) -> str:
+        """Why it is interpreted though it should be compiled; "" where it is not."""
+        return self._run.fallback
+
     def __call__(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
         """The outputs (rows, …) for inputs (rows, …) by name; other names are ignored."""
         given = {name: arrays[name] for name in self._names}

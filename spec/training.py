@@ -124,6 +124,11 @@ class Training:
         """What runs the steps: a compiler's name, or the interpreter and why."""
         return self._train_step.backend
 
+    @property
+    def fallback(self) -> str:
+        """Why steps or evaluation are interpreted though they should be compiled; else ""."""
+        return self._train_step.fallback or self._forward.fallback
+
     # Learning
 
     def epoch(self) -> Iterator[Outcome]:

@@ -1,5 +1,6 @@
 """The training of one job: steps, evaluation, checkpoints, and what is said of them."""
 
+import logging
 import math
 import time
 from collections import deque
@@ -12,6 +13,8 @@ from spec.training import Outcome, Training
 from worker import window
 from worker.handover import Handover
 from worker.progress import Progress
+
+log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
 LEAST_SECONDS = 5.0  # between checkpoints that are due because an epoch has ended
@@ -46,6 +49,7 @@ class Loop:
         self._due = 0.0
         self._paces: deque[float] = deque(maxlen=9)
         self._pace = 0.0  # the usual seconds of a step
+        self._fallback = ""  # why nothing is compiled, as it was told last
 
     def restore(self, arrays: dict[str, Any], manifest: dict[str, Any]) -> None:
         """Go on from where a checkpoint was written. FormatError where it is another's."""
@@ -107,6 +111,7 @@ class Loop:
         epoch = self._epoch()
         if epoch % self._epochs_told == 0 or training.done:
             self._say_epoch(metrics, epoch)
+        self._say_fallback(training.step)
         self._report(training.step)
         every = self._policy.every_epochs
         if every and epoch % every == 0 and not training.done and self._worth_saving():
@@ -120,6 +125,14 @@ class Loop:
         self._progress.metrics(held_out, step=step, epoch=epoch)
         self._progress.event("epoch", step=step, epoch=epoch, metrics=metrics)
 
+    def _say_fallback(self, step: int) -> None:
+        """Tell, once for each reason, that the job goes on without compiled code."""
+        reason = self._training.fallback
+        if reason and reason != self._fallback:
+            self._fallback = reason
+            self._progress.event("fallback", step=step, backend="interpreter", reason=reason)
+            log.warning("interpreted, not compiled: %s", reason)
+
     def _epoch(self) -> int:
         """The epoch under way or just done, counted from 1."""
         return -(-self._training.step // self._training.steps_per_epoch)
@@ -129,6 +142,7 @@ class Loop:
         now = time.monotonic()
         if not self._due:
             self._progress.event("first_step", step=step, backend=self._training.backend)
+            self._say_fallback(step)
             self._progress.hurry()
         else:
             self._paces.append((now - self._ticked_at) / (step - self._ticked_step))

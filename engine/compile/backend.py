@@ -35,6 +35,7 @@ class Backend:
         self._chain: Toolchain | None = None
         self._reason = ""
         self._looked = wanted == "interpreter"
+        self.faults = 0  # how often plans that were bound had to be bound anew
 
     def __str__(self) -> str:
         chain = self.chain()
@@ -77,10 +78,23 @@ class Backend:
             from engine.backend.cpu.native import Native
 
             try:
-                return Native(plan, residents, arena, chain=chain, threads=self.threads)
+                return Native(
+                    plan, residents, arena,
+                    chain=chain, threads=self.threads, on_fault=self._give_up,
+                )  # fmt: skip
             except (CompileError, OSError) as error:
-                self._chain, self._reason = None, f"{type(error).__name__}: {error}"
+                self._give_up(f"{type(error).__name__}: {error}")
         return Interpreter(plan, residents, arena)
+
+    @property
+    def fallback(self) -> str:
+        """Why plans are interpreted though C was wanted; "" where they are not."""
+        return "" if self.chain() is not None else self._reason
+
+    def _give_up(self, reason: str) -> None:
+        """From here on plans are interpreted: those that are bound, too."""
+        self._chain, self._reason = None, reason
+        self.faults += 1
 
 
 def default_threads() -> int:

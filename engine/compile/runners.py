@@ -27,6 +27,7 @@ class Runners:
         self._plans: OrderedDict[Hashable, Plan] = OrderedDict()
         self._ready: dict[Hashable, Interpreter] = {}
         self._arena = new_arena(0)
+        self._faults = self.backend.faults
 
     def clear(self) -> None:
         """Forget all plans, and give back the memory."""
@@ -39,6 +40,8 @@ class Runners:
         residents: Callable[[], Mapping[int, np.ndarray]],
     ) -> Interpreter:
         """What runs the plan of a key. `make` is asked for a plan that is not known yet."""
+        if self.backend.faults != self._faults:
+            self._ready.clear()
         ready = self._ready.get(key)
         if ready is None:
             plan = self.plan(key, make)
@@ -46,6 +49,7 @@ class Runners:
                 self._ready.clear()  # they hold on to the smaller arena
                 self._arena = new_arena(plan.arena_bytes)
             ready = self._ready[key] = self.backend.bind(plan, residents(), self._arena)
+            self._faults = self.backend.faults
         self._plans.move_to_end(key)
         return ready
 

@@ -213,7 +213,7 @@ def _full_like(p: Parameter, value: float) -> Any:
     """An array of one number, on the device of the parameter."""
     get = getattr(p.data, "get", None)
     if get is None:
-        return np.full(p.shape, value, p.dtype)
+        return np.full(p.shape, value, p.dtype) if value else np.zeros(p.shape, p.dtype)
     full = p.data.copy()
     full.fill(value)
     return full

@@ -6,9 +6,10 @@ Launches without C run by their reference, between compiled segments of the same
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import cache, cached_property, partial
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -50,9 +51,11 @@ class Native(Interpreter):
         *,
         chain: toolchain.Toolchain,
         threads: int = 1,
+        on_fault: Callable[[str], None] | None = None,
     ) -> None:
+        """on_fault: told why, where a kernel would not do what its reference does."""
         super().__init__(plan, residents, arena)
-        self.threads = threads
+        self.threads, self._on_fault = threads, on_fault
         self.code, self._library = recall.code_of(plan, chain)
         self._runtime = runtime(chain)
         self._blas = blas.find()
@@ -82,7 +85,7 @@ class Native(Interpreter):
         if self._whole is not None:
             self._whole(None)
             return self._results
-        with self._alone(), np.errstate(all="ignore"):
+        with self.around_references():
             for segment in self._segments:
                 if isinstance(segment, int):
                     self._refer(segment)
@@ -95,11 +98,12 @@ class Native(Interpreter):
         for index, view in self._fed:
             np.copyto(view, inputs[index], casting="no")
         found: list[tuple[list[int], float]] = []
-        with self._alone(), np.errstate(all="ignore"):
+        with self.around_references():
             for segment in self._segments:
                 if isinstance(segment, int):
+                    start = perf_counter()
                     self._refer(segment)
-                    found.append(([segment], 0.0))
+                    found.append(([segment], perf_counter() - start))
                 else:
                     spent = (ctypes.c_double * len(segment.waves))()
                     segment(spent)
@@ -112,8 +116,10 @@ class Native(Interpreter):
     def _prepare(self) -> None:
         """References are prepared when they are first asked for: most never are."""
 
-    def _alone(self) -> AbstractContextManager[None]:
-        return self._blas.one_thread() if self._blas else nullcontext()
+    @contextmanager
+    def around_references(self) -> Iterator[None]:
+        with self._blas.one_thread() if self._blas else nullcontext(), np.errstate(all="ignore"):
+            yield
 
     def _refer(self, index: int) -> None:
         """Run a launch by its reference."""
@@ -148,13 +154,22 @@ class Native(Interpreter):
     def _starts(self) -> list[int]:
         return [memory.__array_interface__["data"][0] for memory in self._memory]
 
-    def refused(self, wave: Wave) -> None:
-        """Let the references of a wave say what a kernel would not work on."""
-        for call in wave.calls:
-            if call.refuses:
-                self._refer(call.launch)
-        names = [self.plan.launches[call.launch].name for call in wave.calls]
-        raise GraphError(f"a kernel of {names} refused numbers that its reference takes")
+    def refused(self, waves: list[Wave], at: int) -> None:
+        """Let the references of wave `at` say what a kernel would not work on.
+
+        Where they do not mind, references do what is left of these waves as well.
+        """
+        refusing = sorted({call.launch for call in waves[at].calls if call.refuses})
+        for launch in refusing:
+            self._refer(launch)
+        left = {call.launch for wave in waves[at + 1 :] for call in wave.calls}
+        for launch in sorted(left.difference(refusing)):
+            self._refer(launch)
+        names = ", ".join(sorted({self.plan.launches[launch].name for launch in refusing}))
+        reason = f"a kernel of {names} refused numbers that its reference takes"
+        if self._on_fault is None:
+            raise GraphError(reason)
+        self._on_fault(reason)
 
 
 class _Segment:
@@ -171,7 +186,8 @@ class _Segment:
     def __call__(self, spent: Any) -> None:
         done = self._call(spent)
         if done < len(self.waves):
-            self._owner.refused(self.waves[done])
+            with self._owner.around_references():
+                self._owner.refused(self.waves, done)
 
     def _wave(self, wave: Wave) -> _Wave:
         first, records = 0, []
