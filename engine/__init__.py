@@ -3,6 +3,7 @@
 from engine.tensor import Tensor  # isort: skip  # its methods look the functions below up late
 from engine import random
 from engine.autograd import backward, grad
+from engine.backend.cpu import blas
 from engine.device import is_available
 from engine.dispatch import apply
 from engine.dtypes import (
@@ -222,6 +223,8 @@ from engine.ops.slicing import chunk, narrow, split, unbind
 from engine.ops.softmax import log_softmax, softmax, softmin
 from engine.ops.sorting import argmax, argmin, argsort, cumsum, max_ as max, min_ as min, sort, topk
 from engine.tape import inference_mode, no_grad
+
+blas.keep_to_one_thread()
 
 __all__ = [
     "Function",

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from engine.backend.cpu import blas
 from engine.compile.plan import Launch, Plan, Slot
 from engine.errors import GraphError
 from engine.ir.arena import ALIGNMENT
@@ -17,9 +15,6 @@ from engine.ir.graph import TensorType
 from engine.ops.registry import outputs_of
 
 Task = Callable[[], Any]
-
-#: Operations of a run from which several threads of BLAS gain more than they may cost.
-THREADED_FLOPS = 20_000_000_000
 
 
 class Interpreter:
@@ -50,7 +45,6 @@ class Interpreter:
 
     def _prepare(self) -> None:
         self._tasks = [self._task(launch) for launch in self.plan.launches]
-        self._blas_held = blas.find() if self.plan.flops < THREADED_FLOPS else None
 
     def run(self, inputs: Sequence[Any]) -> list[np.ndarray]:
         """Run once, on the inputs that are not resident, which come first; the results.
@@ -59,7 +53,7 @@ class Interpreter:
         """
         for index, view in self._fed:
             np.copyto(view, inputs[index], casting="no")
-        with np.errstate(all="ignore"), self._threads():
+        with np.errstate(all="ignore"):
             task = None
             try:
                 for task in self._tasks:
@@ -68,11 +62,6 @@ class Interpreter:
                 self._note(error, next(i for i, t in enumerate(self._tasks) if t is task))
                 raise
         return self._results
-
-    def _threads(self) -> AbstractContextManager[None]:
-        """Small plans keep BLAS in this thread: where another process holds a core, its threads
-        wait for each other so long that a step takes ten times as much."""
-        return nullcontext() if self._blas_held is None else self._blas_held.one_thread()
 
     def _note(self, error: Exception, index: int) -> None:
         launch = self.plan.launches[index]

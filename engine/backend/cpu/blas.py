@@ -33,6 +33,17 @@ class Blas:
             self.library.scipy_openblas_set_num_threads64_(before)
 
 
+def keep_to_one_thread() -> None:
+    """From now on, every call of NumPy's BLAS in this process works in its caller's thread.
+
+    With more, sums are cut by the number of threads, and bits depend on it; and where another
+    process holds a core, the threads wait for each other ten times as long as they work.
+    """
+    found = find()
+    if found is not None:
+        found.library.scipy_openblas_set_num_threads64_(1)
+
+
 @cache
 def find() -> Blas | None:
     """OpenBLAS as NumPy's wheels bring it; None where NumPy was built otherwise."""
