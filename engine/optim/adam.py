@@ -20,6 +20,11 @@ def _correction(beta: float, step: Expr) -> Any:
     return -expm1(step * log(beta)) if beta > 0.0 else 1.0
 
 
+def _scale(beta: float, step: Expr) -> Any:
+    """1 / sqrt(1 - beta^step): once for all elements, which then need no division by the root."""
+    return 1.0 / sqrt(_correction(beta, step))
+
+
 def _decayed(p: Expr, g: Expr, lr: Expr, weight_decay: float, decoupled: bool) -> tuple[Expr, Expr]:
     if not weight_decay:
         return p, g
@@ -45,7 +50,7 @@ def _adam(
     m = beta1 * exp_avg + (1.0 - beta1) * g
     v = beta2 * exp_avg_sq + (1.0 - beta2) * (g * g)
     rate = lr / _correction(beta1, step)
-    return p - rate * m / (sqrt(v) / sqrt(_correction(beta2, step)) + eps), m, v
+    return p - rate * m / (sqrt(v) * _scale(beta2, step) + eps), m, v
 
 
 @pointwise(name="amsgrad")
@@ -69,7 +74,7 @@ def _amsgrad(
     v = beta2 * exp_avg_sq + (1.0 - beta2) * (g * g)
     top = maximum(max_exp_avg_sq, v)
     rate = lr / _correction(beta1, step)
-    return p - rate * m / (sqrt(top) / sqrt(_correction(beta2, step)) + eps), m, v, top
+    return p - rate * m / (sqrt(top) * _scale(beta2, step) + eps), m, v, top
 
 
 class Adam(Optimizer):

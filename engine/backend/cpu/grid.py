@@ -12,6 +12,8 @@ from functools import lru_cache
 
 #: What one tile of the kernel takes: rows, and columns of a panel.
 TALL, WIDE = 6, 16
+#: Columns from which transposed rows are packed, as in `gemm.h`.
+PACKED = 128
 #: Cycles that a part costs beside its work.
 PART_CYCLES = 900
 #: Numbers of threads that a grid should suit, and how much each of them counts.
@@ -80,7 +82,9 @@ def _cuts(length: int, grain: int) -> Iterator[Cut]:
 
 def _cost(grid: Grid, depth: int, turned: bool) -> float:
     height, width = _up(grid.down.most, TALL), _up(grid.across.most, WIDE)
-    packing = width * depth / 5 + (height * depth / 2 if turned else height * depth / 16)
+    packing = width * depth / 5 + height * depth / (
+        16 if not turned else 6 if width < PACKED else 2
+    )
     cycles = height * width * depth / 16 + packing + PART_CYCLES
     return sum(weight * -(-grid.parts // threads) * threads * cycles for threads, weight in CROWDS)
 

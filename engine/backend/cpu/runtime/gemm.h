@@ -11,7 +11,7 @@ enum { GW_TILE_ROWS = 12 };
 #else
 enum { GW_TILE_ROWS = 6 };
 #endif
-enum { GW_TILE_WIDTH = 2 * GW_LANES, GW_DEPTH = 256, GW_HEIGHT = 240, GW_FEW = 4 };
+enum { GW_TILE_WIDTH = 2 * GW_LANES, GW_DEPTH = 256, GW_HEIGHT = 240, GW_FEW = 4, GW_PACKED = 128 };
 
 /* c (+)= a b for ROWS rows and one panel; rows of a that come next are fetched meanwhile. */
 GW_INLINE void gw_tile_ahead(const int ROWS, int64_t depth, const float* a, int64_t row,
@@ -245,7 +245,7 @@ static void gw_gemm(int64_t rows, int64_t columns, int64_t depth, const float* a
   }
   float* packed = 0;
   int line = a_step == 1 && a_row % 256 == 0 && columns > 2 * GW_TILE_WIDTH && rows > GW_TILE_ROWS;
-  if (line || (a_step != 1 && columns > GW_TILE_WIDTH))
+  if (line || (a_step != 1 && columns >= GW_PACKED))
     packed = gw_workspace(sizeof(float) * GW_HEIGHT * (GW_DEPTH + 16));
   for (int64_t i = 0; i < rows; i += GW_HEIGHT) {
     int64_t tall = rows - i < GW_HEIGHT ? rows - i : GW_HEIGHT;
