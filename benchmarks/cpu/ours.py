@@ -32,14 +32,24 @@ def training(row: Row, threads: int) -> Program:
     def call(n: int) -> Any:
         return step(given[n % count], step=n, lr=lr)["loss"]
 
-    return Program(call, np.asarray, backend=lambda: step.backend)
+    return Program(call, np.asarray, backend=lambda: step.backend, start=start)
 
 
 def inference(row: Row, threads: int) -> Program:
     model, given = filled(row.model), [one["x"] for one in batches(row)]
     predict = Inference(model, threads=threads)
     count = len(given)
-    return Program(lambda n: predict(given[n % count]), np.asarray, backend=lambda: predict.backend)
+    return Program(
+        lambda n: predict(given[n % count]),
+        np.asarray,
+        backend=lambda: predict.backend,
+        start=start,
+    )
+
+
+def start() -> None:
+    """Find the compiler and start the threads, once a process, with the least of programs."""
+    Inference(nn.ReLU())(np.zeros(1, np.float32))
 
 
 def optimizer(row: Row, model: nn.Module) -> Optimizer:

@@ -15,9 +15,11 @@ class Program:
 
     call: step number n, or inference of input n; read: the loss (or the outputs) as NumPy.
     wait: until what `call` began is done. backend: what runs it, in words.
+    start: bring up what all programs of the process share, such as the compiler.
     """
 
     call: Callable[[int], Any]
     read: Callable[[Any], np.ndarray]
     wait: Callable[[Any], Any] = field(default=lambda result: result)
     backend: Callable[[], str] = field(default=lambda: "")
+    start: Callable[[], Any] = field(default=lambda: None)

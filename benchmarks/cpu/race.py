@@ -113,7 +113,9 @@ class Peer:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise PeerError(f"{self.name} ({self.variant}): {self._last_words()}")
+            told = self._last_words()
+            self.close()
+            raise PeerError(f"{self.name} ({self.variant}): {told}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
@@ -138,15 +140,19 @@ def run(row: Row, variants: Mapping[str, tuple[str, ...]], effort: Effort, threa
     """Every peer of a row: checked, then timed in turns."""
     found = {name: Result() for name in variants}
     with ExitStack() as stack:
-        ready = {}
+        ready: dict[str, Peer] = {}
         for name, known in variants.items():
             peer = best_variant(row, name, known, effort, threads, found[name])
             if peer is not None:
                 ready[name] = peer
                 stack.callback(peer.close)
         for _ in range(effort.rounds):
-            for name, peer in ready.items():
-                found[name].times.append(peer.time())
+            for name, peer in [*ready.items()]:
+                try:
+                    found[name].times.append(peer.time())
+                except PeerError as error:
+                    found[name].error = str(error)
+                    del ready[name]
     return found
 
 
@@ -164,7 +170,7 @@ def best_variant(
             answer = peer.ask("check", CHECKED)
             peer.warm_up(effort.seconds)
         except PeerError as error:
-            into.error = into.error or str(error)
+            into.error = str(error)
             continue
         running[variant] = peer
         into.results = into.results or answer["results"]
@@ -185,18 +191,26 @@ def best_variant(
 def compile_times(row: Row, threads: int, tries: int = 3) -> dict[str, float]:
     """Milliseconds of our first call: with an empty cache, and in a new process with a filled one.
 
-    One steady call is taken off each; the toolchain and the thread pool are up before.
+    One steady call is taken off each. Finding the compiler and starting the threads, which a
+    process does once, stand beside them.
     """
     with tempfile.TemporaryDirectory(prefix="gradworks-bench-") as folder:
         cold = first_call(row, threads, folder)
         warm = min(first_call(row, threads, folder) for _ in range(tries))
-    return {"cold_ms": cold, "warm_ms": warm}
+    return {
+        "cold_ms": cold[0],
+        "warm_ms": warm[0],
+        "start_cold_ms": cold[1],
+        "start_warm_ms": warm[1],
+    }
 
 
-def first_call(row: Row, threads: int, cache: str) -> float:
+def first_call(row: Row, threads: int, cache: str) -> tuple[float, float]:
+    """Milliseconds of the first call over a steady one, and of the start before it."""
     with worker("ours", "c", row, threads, {"GRADWORKS_CACHE": cache}) as peer:
-        first: float = peer.ask("first")["first_ms"]
-        return max(0.0, first - min(peer.ask("time", 1)["ms"] for _ in range(3)))
+        answer = peer.ask("first")
+        steady = min(peer.ask("time")["ms"] for _ in range(3))
+    return max(0.0, answer["first_ms"] - steady), answer["start_ms"]
 
 
 @contextmanager
