@@ -56,36 +56,73 @@ def add_rows(launch: Launch) -> Kernel | None:
     return densified(launch, _add_rows)
 
 
-def _add_rows(launch: Launch) -> Kernel:
-    """First the order of the rows, sorted by place; then every place adds up its own.
-
-    Rows are added in blocks, and blocks in double: the error does not grow with their number.
-    """
+def _add_rows(launch: Launch) -> Kernel | None:
+    """First the order of the rows, sorted by place; then every place adds up its own."""
     x, index = launch.inputs[0].type, launch.inputs[1].type
     axis, size = launch.attrs["axis"], launch.attrs["size"]
     before, count, after = prod(x.shape[:axis]), index.size, prod(x.shape[axis + index.ndim :])
-    c, head = c_type(x.dtype), declare(launch)
-    lists = f"""int64_t* starts = (void*){scratch_pointer(launch)};
-int64_t *next = starts + {size + 1}, *order = next + {size + 1};"""
-    sort = f"""{head}
-{lists}
-memset(starts, 0, {8 * (size + 1)});
-for (int64_t i = 0; i < {count}; i++) {{
-const int64_t place = (int64_t)x1[i];
-{_CHECK.format(size)}
-starts[place + 1]++;
-}}
-for (int64_t i = 0; i < {size}; i++) starts[i + 1] += starts[i];
-memcpy(next, starts, {8 * (size + 1)});
-for (int64_t i = 0; i < {count}; i++) order[next[(int64_t)x1[i]]++] = i;"""
+    if max(count, size) > 2**31 - 2:
+        return None
+    head = f"{declare(launch)}\n{sorted_lists(launch, size)}"
     parts, some = cut(before * size, before * (count + size) * after)
-    width = min(after, 512)
     add = f"""{head}
-{lists}
-(void)next;
 {share("r", before * size, some)} {{
 const int64_t place = r % {size}, from = starts[place], to = starts[place + 1];
-const {c}* rows = x0 + r / {size} * {count * after};
+const {c_type(x.dtype)}* rows = x0 + r / {size} * {count * after};
+{_sum_of_rows(c_type(x.dtype), after)}
+}}"""
+    sort = f"{head}\n{sort_places(size, count, 1)}"
+    return Kernel((Phase(sort), Phase(add, parts)), sorted_bytes(size, count))
+
+
+def sorted_bytes(size: int, count: int) -> int:
+    return 4 * (size + 2 + count)
+
+
+def sorted_lists(launch: Launch, size: int) -> str:
+    """`order`: places of an index, sorted and in order; `starts`: where those of a row begin."""
+    return (
+        f"int32_t* starts = (void*){scratch_pointer(launch)};\n"
+        f"int32_t* order = starts + {size + 2};"
+    )
+
+
+def sort_places(size: int, count: int, place: int) -> str:
+    """Lines that fill both lists from input `place`, counting first."""
+    return f"""memset(starts, 0, {4 * (size + 2)});
+for (int64_t i = 0; i < {count}; i++) {{
+const int64_t place = (int64_t)x{place}[i];
+{_CHECK.format(size)}
+starts[place + 2]++;
+}}
+for (int64_t i = 0; i < {size}; i++) starts[i + 2] += starts[i + 1];
+for (int64_t i = 0; i < {count}; i++) order[starts[(int64_t)x{place}[i] + 1]++] = (int32_t)i;"""
+
+
+def _sum_of_rows(c: str | None, after: int) -> str:
+    """y0[r] = the sum of rows[order[from..to]], of `after` columns.
+
+    Most rows of a large table meet nothing or one row. Rows are added in blocks, and blocks in
+    double: the error does not grow with their number.
+    """
+    width = min(after, 512)
+    if after < 4:
+        return f"""for (int64_t j = 0; j < {after}; j++) {{
+double total = 0;
+for (int64_t i = from; i < to; i++) total += rows[(int64_t)order[i] * {after} + j];
+y0[r * {after} + j] = ({c})total;
+}}"""
+    return f"""{c}* y = y0 + r * {after};
+if (from == to) {{ memset(y, 0, {after} * sizeof *y); continue; }}
+if (to - from <= 64) {{
+memcpy(y, rows + (int64_t)order[from] * {after}, {after} * sizeof *y);
+for (int64_t i = from + 1; i < to; i++) {{
+const {c}* row = rows + (int64_t)order[i] * {after};
+GW_IVDEP
+for (int64_t j = 0; j < {after}; j++) y[j] += row[j];
+}}
+continue;
+}}
 for (int64_t column = 0; column < {after}; column += {width}) {{
 const int64_t wide = GW_MIN({width}, {after} - column);
 double total[{width}] = {{0}};
@@ -93,15 +130,13 @@ double total[{width}] = {{0}};
 for (int64_t i = from; i < to;) {{
 for (int64_t j = 0; j < wide; j++) block[j] = 0;
 for (int64_t end = GW_MIN(to, i + 64); i < end; i++) {{
-const {c}* row = rows + order[i] * {after} + column;
+const {c}* row = rows + (int64_t)order[i] * {after} + column;
 for (int64_t j = 0; j < wide; j++) block[j] += row[j];
 }}
 for (int64_t j = 0; j < wide; j++) total[j] += block[j];
 }}
-for (int64_t j = 0; j < wide; j++) y0[r * {after} + column + j] = ({c})total[j];
-}}
+for (int64_t j = 0; j < wide; j++) y[column + j] = ({c})total[j];
 }}"""
-    return Kernel((Phase(sort), Phase(add, parts)), 8 * (2 * size + 2 + count))
 
 
 def _along(launch: Launch, shape: tuple[int, ...], place: int, body: str) -> str:

@@ -37,6 +37,9 @@ def test_rows_added_up_by_place():
     check("add_rows", [numbers(700, 3, 17), index], axis=0, size=50)
     check("add_rows", [numbers(2, 700, 3, 5), index], axis=1, size=51)
     check("add_rows", [numbers(700, 3, 600), index], axis=0, size=50)
+    check("add_rows", [numbers(700, 3), index[:, 0].copy()], axis=0, size=3000)
+    check("add_rows", [numbers(700, 64), index[:, 0].copy()], axis=0, size=3000)
+    check("add_rows", [numbers(700), index[:, 0].astype(np.uint32)], axis=0, size=51)
 
 
 def test_many_rows_of_one_place_keep_their_digits():
