@@ -2,6 +2,7 @@
 
 from spec.layers import (
     activations,
+    attention,
     blocks,
     convolution,
     dense,
@@ -19,6 +20,7 @@ __all__ = [
     "Misfit",
     "Signal",
     "activations",
+    "attention",
     "blocks",
     "convolution",
     "dense",

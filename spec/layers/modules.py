@@ -27,3 +27,16 @@ class OneHot(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return engine.one_hot(x, self.count, "float32")
+
+
+class Along(Module):
+    """One vector of each sequence: (N, positions, features) → (N, features)."""
+
+    def __init__(self, how: str) -> None:
+        self.how = how
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.how in ("mean", "max"):
+            return engine.mean(x, 1) if self.how == "mean" else engine.amax(x, 1)
+        place = 0 if self.how == "first" else x.shape[1] - 1
+        return engine.reshape(engine.narrow(x, 1, place, 1), (x.shape[0], x.shape[2]))

@@ -14,6 +14,7 @@ from spec.models import ModelSpec
 IMAGE = (4, 6, 6)
 VOLUME = (2, 4, 4, 4)
 SIGNALS = (3, 10)
+WORDS = (5, 8)
 
 #: layer, input, output, parameters
 LAYERS: list[tuple[Any, tuple[int, ...], tuple[int, ...], int]] = [
@@ -50,6 +51,23 @@ LAYERS: list[tuple[Any, tuple[int, ...], tuple[int, ...], int]] = [
     ("layer_norm", (8,), (8,), 16),
     ("rms_norm", (3, 8), (3, 8), 8),
     ({"group_norm": 2}, IMAGE, IMAGE, 8),
+    ({"attention": 2}, WORDS, WORDS, 24 * 8 + 24 + 72),
+    (
+        {"attention": {"heads": 4, "kv_heads": 2, "rotary": True, "bias": False}},
+        WORDS,
+        WORDS,
+        16 * 8 + 64,
+    ),
+    ({"transformer": 2}, WORDS, WORDS, 288 + 32 * 9 + 32 * 8 + 8 + 32),
+    (
+        {"transformer": {"heads": 2, "hidden": 5, "norm": "post", "causal": True}},
+        WORDS,
+        WORDS,
+        288 + 5 * 9 + 5 * 8 + 8 + 32,
+    ),
+    ("positions", WORDS, WORDS, 40),
+    ({"positions": "waves"}, WORDS, WORDS, 0),
+    *[({"sequence_pool": how}, WORDS, (8,), 0) for how in ("mean", "max", "first", "last")],
     ("flatten", IMAGE, (144,), 0),
     ({"reshape": [2, 72]}, IMAGE, (2, 72), 0),
     ({"softmax": 0}, (8,), (8,), 0),
