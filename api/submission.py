@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from core.errors import NotFound, Problem
 from core.settings import Settings
 from spec.data.profile import DataProfile
+from spec.explain import of_profile
 from spec.jobs import JobSpec, parse
 from spec.plan import Plan, plan
 from store import datasets, jobs
@@ -20,7 +21,13 @@ class Submission:
 
     spec: JobSpec
     plan: Plan
+    profile: DataProfile
     dataset_version_id: str
+
+    def explained(self) -> dict[str, Any]:
+        """The plan, and the step that it will be compiled to; nothing is compiled."""
+        explanation = of_profile(self.spec, self.profile).to_json()
+        return {**self.plan.document(), "explanation": explanation}
 
     def queue(self, session: Session, project_id: str) -> Job:
         return jobs.create(
@@ -41,7 +48,7 @@ def prepare(session: Session, project_id: str, document: Any, *, settings: Setti
     spec = parse(document)
     version = _dataset(session, project_id, spec.data.dataset)
     profile = DataProfile.from_json(version.profile)
-    return Submission(spec, plan(spec, profile, limits=settings), version.id)
+    return Submission(spec, plan(spec, profile, limits=settings), profile, version.id)
 
 
 def _dataset(session: Session, project_id: str, ref: str) -> DatasetVersion:

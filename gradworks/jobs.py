@@ -28,9 +28,13 @@ class Jobs:
         headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
         return self._post_spec(spec, headers=headers)
 
-    def plan(self, spec: Spec) -> Json:
-        """What the job would cost, or every problem it has; nothing is queued."""
-        return self._post_spec(spec, params={"dry_run": "true"})
+    def plan(self, spec: Spec, *, explain: bool = False) -> Json:
+        """What the job would cost, or every problem it has; nothing is queued.
+
+        explain: with "explanation", the step that it will be compiled to: passes, kernels, memory.
+        """
+        params = {"dry_run": "true"} | ({"explain": "true"} if explain else {})
+        return self._post_spec(spec, params=params)
 
     def get(self, job_id: str) -> Json:
         return self._get(f"/v1/jobs/{job_id}")

@@ -1,5 +1,6 @@
 """Jobs: planned, submitted, watched, cancelled."""
 
+import json
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -15,11 +16,10 @@ from api.openapi import GUARDED, created, problems
 from api.polling import RawResponse
 from api.render import job_read, job_summaries
 from api.schemas.base import Cursor, JobId, Limit, Page
-from api.schemas.jobs import JobRead, JobSummary
+from api.schemas.jobs import JobRead, JobSummary, PlanRead
 from api.service import Service
 from api.submission import prepare
 from core.states import JobState
-from spec.plan import Plan
 from store import jobs
 from store.tables import Job
 
@@ -43,9 +43,10 @@ BODY = {
         "content": {"application/json": SPEC, "application/yaml": SPEC},
     }
 }
-PLAN = {"description": "The plan, where `dry_run` was asked for", "model": Plan}
+PLAN = {"description": "The plan, where `dry_run` was asked for", "model": PlanRead}
 States = Annotated[list[JobState] | None, Query(description="only jobs in these states")]
 DryRun = Annotated[bool, Query(description="answer with the plan and queue nothing")]
+Explain = Annotated[bool, Query(description="with `dry_run`: lay the compiled step open, too")]
 
 
 async def read_document(request: Request) -> Any:
@@ -71,7 +72,12 @@ Document = Annotated[Any, Depends(read_document)]
     openapi_extra=BODY,
 )
 def create_job(
-    document: Document, service: ServiceDep, caller: Writer, once: OnceDep, dry_run: DryRun = False
+    document: Document,
+    service: ServiceDep,
+    caller: Writer,
+    once: OnceDep,
+    dry_run: DryRun = False,
+    explain: Explain = False,
 ) -> Response:
     """Check a spec against its data, plan it, and queue it."""
     kept = None if dry_run else once.replay(service.readers)
@@ -79,6 +85,8 @@ def create_job(
         return kept
     with service.readers.begin() as session:
         found = prepare(session, caller.project_id, document, settings=service.settings)
+    if dry_run and explain:
+        return Response(json.dumps(found.explained()), media_type="application/json")
     if dry_run:
         return Response(found.plan.model_dump_json(), media_type="application/json")
     with service.sessions.begin() as session:

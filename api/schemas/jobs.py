@@ -8,6 +8,14 @@ from pydantic import Field
 from api.numbers import Nonfinite, Number
 from api.schemas.base import Output
 from core.states import JobState, Reason
+from spec.explain import Explanation
+from spec.plan import Plan
+
+
+class PlanRead(Plan):
+    explanation: Explanation | None = Field(
+        default=None, description="The compiled step, where `explain` was asked for."
+    )
 
 
 class DatasetReference(Output):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,18 @@ class Interpreter:
                 self._note(error, next(i for i, t in enumerate(self._tasks) if t is task))
                 raise
         return self._results
+
+    def spent(self, inputs: Sequence[Any]) -> dict[int, float]:
+        """Run once; the seconds that each launch took."""
+        for index, view in self._fed:
+            np.copyto(view, inputs[index], casting="no")
+        found: dict[int, float] = {}
+        with np.errstate(all="ignore"):
+            for index, task in enumerate(self._tasks):
+                start = perf_counter()
+                task()
+                found[index] = perf_counter() - start
+        return found
 
     def _note(self, error: Exception, index: int) -> None:
         launch = self.plan.launches[index]

@@ -53,6 +53,10 @@ class Runners:
         self._plans.move_to_end(key)
         return ready
 
+    def ready(self) -> list[Interpreter]:
+        """Everything that is bound and could run now."""
+        return list(self._ready.values())
+
     def plan(self, key: Hashable, make: Callable[[], Plan]) -> Plan:
         """The plan for a key."""
         plan = self._plans.get(key)

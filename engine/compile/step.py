@@ -105,6 +105,17 @@ class TrainStep:
         self._settle()
         return self._make_plan(transform(batch, type_of_leaf))
 
+    def measure(self, batch: Any, *, runs: int = 20) -> dict[int, float]:
+        """Seconds that each launch of the plan takes, the least of some runs; weights change.
+
+        Launches that run side by side share what they take together by their work.
+        """
+        self(batch, step=0, lr=0.0)
+        arrays, _ = read(batch)
+        (ready,) = self._runners.ready()
+        found = [ready.spent([*arrays, *_scalars(self.seed, 0, 0.0)]) for _ in range(runs)]
+        return {index: min(one[index] for one in found) for index in found[0]}
+
     @property
     def backend(self) -> str:
         """What runs the step: "c (COMPILER)", "interpreter", with its reason, or "eager"."""

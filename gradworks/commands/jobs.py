@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,10 +16,15 @@ from gradworks.terminal import describe, size, table, watch
 app = typer.Typer(help="Submit jobs, watch and cancel them.", no_args_is_help=True)
 
 
-def plan(context: typer.Context, spec: Spec, as_json: AsJson = False) -> None:
+def plan(
+    context: typer.Context,
+    spec: Spec,
+    explain: Annotated[bool, typer.Option("--explain", help="The compiled step, too.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """What a job would cost, layer by layer; or everything that is wrong with it."""
     with client_of(context) as client:
-        found = client.jobs.plan(spec)
+        found = client.jobs.plan(spec, explain=explain)
         columns = ("layer", "kind", "output", "parameters", "FLOPs")
         rows = [
             (
@@ -31,7 +36,8 @@ def plan(context: typer.Context, spec: Spec, as_json: AsJson = False) -> None:
             )
             for layer in found["layers"]
         ]
-        answer(found, as_json, table("plan", columns, rows), _plan_lines(found))
+        more = _explained(found["explanation"]) if explain else ()
+        answer(found, as_json, table("plan", columns, rows), _plan_lines(found), *more)
 
 
 @app.command("submit")
@@ -123,6 +129,32 @@ def _plan_lines(found: Json) -> str:
         f"{found['total_steps']:,} steps, {found['steps_per_epoch']:,} an epoch",
     ]
     return "\n".join(lines + [f"warning: {w['detail']}" for w in found.get("warnings", [])])
+
+
+def _explained(found: Json) -> list[Any]:
+    """Passes, kernels and totals of a compiled step."""
+    stages = [(s["name"], f"{s['nodes']:,}", f"{s['constants']:,}") for s in found["stages"]]
+    kernels = [
+        (
+            k["index"],
+            k["name"],
+            k["runs_as"],
+            ", ".join(k["outputs"]),
+            f"{k['flops']:,}",
+            k["module"],
+        )
+        for k in found["kernels"]
+    ]
+    columns = ("kernel", "operation", "runs as", "makes", "FLOPs", "module")
+    lines = [f"{name.replace('_', ' ')}: {value:,}" for name, value in found["totals"].items()]
+    lines += [
+        f"{count:,} {name} are not listed" for name, count in found["left_out"].items() if count
+    ]
+    return [
+        table("passes", ("pass", "nodes", "constants"), stages),
+        table("kernels", columns, kernels),
+        "\n".join(lines),
+    ]
 
 
 def _followed_logs(client: Client, job_id: str) -> Iterator[Json]:

@@ -60,6 +60,13 @@ def test_plan_shows_every_layer(gradworks, spec):
     assert "4,810 parameters" in shown.stdout
 
 
+def test_plan_lays_the_compiled_step_open(gradworks, spec):
+    shown = gradworks("plan", str(spec), "--explain")
+
+    assert shown.returncode == 0, shown.stderr
+    assert all(part in shown.stdout for part in ("passes", "simplify", "kernels", "arena bytes"))
+
+
 def test_a_refused_spec_is_told_in_plain_words(gradworks, tmp_path):
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(yaml.safe_dump(QUICK | {"train": {"epochs": 3, "bach_size": 3}}))

@@ -52,6 +52,26 @@ def test_a_job_leaves_a_model_that_predicts(real):
     assert Predictor.load(manifest, weights).predict([row])[0]["label"] in ("yes", "no")
 
 
+def test_a_job_that_is_not_compiled_says_so_in_an_event(real, monkeypatch):
+    monkeypatch.setenv("GRADWORKS_COMPILER", "no-such-compiler-here")
+    job_id = jobs.submit(real.sessions, jobs.document())
+    real.supervisor()
+    job = real.wait_for_state(job_id, "succeeded", "failed")
+
+    with real.sessions() as session:
+        told = events.after(session, job_id)
+    (fallback,) = [event.data for event in told if event.type == "fallback"]
+    (first,) = [event.data for event in told if event.type == "first_step"]
+    logged = [event.data for event in told if event.type == "log"]
+    assert (job.state, job.error) == ("succeeded", None)
+    assert fallback["backend"] == "interpreter"
+    assert "no-such-compiler-here" in fallback["reason"]
+    assert first["backend"] == f"interpreter: {fallback['reason']}"
+    assert {"warning"} == {
+        line["level"] for line in logged if fallback["reason"] in line["message"]
+    } - {"info"}
+
+
 def test_what_happened_is_told_in_order(real):
     job_id = jobs.submit(real.sessions, jobs.document())
     real.supervisor()

@@ -16,7 +16,7 @@ import numpy as np
 
 from engine.backend.cpu import blas, recall, toolchain
 from engine.backend.cpu.code import Call, Wave
-from engine.backend.cpu.schedule import LINE
+from engine.backend.cpu.schedule import LINE, work_of
 from engine.compile.interpreter import Interpreter, Task, new_arena
 from engine.compile.plan import Plan
 from engine.errors import GraphError
@@ -115,6 +115,16 @@ class Native(Interpreter):
 
     def _prepare(self) -> None:
         """References are prepared when they are first asked for: most never are."""
+
+    def spent(self, inputs: Sequence[Any]) -> dict[int, float]:
+        """Run once; the seconds of each launch. Those of one wave share its time by their work."""
+        found: dict[int, float] = {}
+        for launches, seconds in self.timed(inputs):
+            work = {index: work_of(self.plan.launches[index]) + 1 for index in launches}
+            for index, amount in work.items():
+                part = seconds * amount / sum(work.values())
+                found[index] = found.get(index, 0.0) + part
+        return found
 
     @contextmanager
     def around_references(self) -> Iterator[None]:
