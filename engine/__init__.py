@@ -48,6 +48,7 @@ from engine.ops.activations import (
 )
 from engine.ops.arrange import flip, meshgrid, pad, repeat, repeat_interleave, roll, tile
 from engine.ops.attention import scaled_dot_product_attention, self_attention
+from engine.ops.bags import embedding_bag
 from engine.ops.conv import conv, conv_transpose
 from engine.ops.creation import (
     arange,
@@ -284,6 +285,7 @@ __all__ = [
     "einsum",
     "elu",
     "embedding",
+    "embedding_bag",
     "eq",
     "erf",
     "exp",

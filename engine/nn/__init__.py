@@ -43,7 +43,7 @@ from engine.nn.conv import (
     ConvTranspose3d,
 )
 from engine.nn.dropout import Dropout, Dropout1d, Dropout2d, Dropout3d
-from engine.nn.embedding import Embedding
+from engine.nn.embedding import Embedding, EmbeddingBag
 from engine.nn.linear import Linear
 from engine.nn.losses import (
     BCELoss,
@@ -132,6 +132,7 @@ __all__ = [
     "Dropout2d",
     "Dropout3d",
     "Embedding",
+    "EmbeddingBag",
     "Flatten",
     "FocalLoss",
     "GlobalAvgPool",

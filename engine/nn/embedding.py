@@ -10,6 +10,7 @@ from engine.nn import init
 from engine.nn.module import Module
 from engine.nn.parameter import Parameter
 from engine.nn.sizes import positive
+from engine.ops.bags import MODES, embedding_bag
 from engine.ops.index import embedding
 from engine.tensor import Tensor
 
@@ -47,6 +48,54 @@ class Embedding(Module):
 
     def describe(self) -> str:
         words = f"{self.num_embeddings}, {self.embedding_dim}"
+        return words if self.padding_idx is None else f"{words}, padding_idx={self.padding_idx}"
+
+
+class EmbeddingBag(Module):
+    """Rows of a table made one for each bag, by sum, mean or maximum -> [bags, embedding_dim].
+
+    Bags are the lines of integers [bags, length], or stretches of integers [entries] that begin at
+    `offsets` [bags]. Entries that are `padding_idx` count for nothing. The table begins as N(0, 1).
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        mode: str = "mean",
+        padding_idx: int | None = None,
+        *,
+        weight_init: init.Rule | None = None,
+        dtype: object = "float32",
+    ) -> None:
+        if mode not in MODES:
+            raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
+        table = Embedding(
+            num_embeddings, embedding_dim, padding_idx, weight_init=weight_init, dtype=dtype
+        )
+        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
+        self.mode, self.padding_idx = mode, table.padding_idx
+        self.weight = table.weight
+
+    def forward(
+        self,
+        x: Tensor,
+        offsets: Tensor | None = None,
+        per_sample_weights: Tensor | None = None,
+    ) -> Tensor:
+        if x.dtype.kind not in "iu":
+            raise DtypeError(f"{self.label()}: expected integers, got {x.type}")
+        return embedding_bag(
+            self.weight,
+            x,
+            offsets,
+            mode=self.mode,
+            per_sample_weights=per_sample_weights,
+            padding_idx=self.padding_idx,
+        )
+
+    def describe(self) -> str:
+        words = f"{self.num_embeddings}, {self.embedding_dim}, mode={self.mode!r}"
         return words if self.padding_idx is None else f"{words}, padding_idx={self.padding_idx}"
 
 

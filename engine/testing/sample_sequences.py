@@ -40,3 +40,8 @@ def recurrences(floats: Callable[..., np.ndarray]) -> Made:
             )
             w_hh = inputs[2 + states]
             yield f"{kind}_grad", (*flows, w_hh, kept, *looked, *rest), attrs
+
+
+def bags() -> Made:
+    yield "bag_of", (np.array([0, 2, 2, 5]),), {"size": 7}
+    yield "bag_of", (np.array([0]),), {"size": 0}

@@ -13,7 +13,7 @@ import numpy as np
 from engine.ops.registry import OPS, outputs_of
 from engine.testing.sample_attention import attentions
 from engine.testing.sample_groups import ACTIVATIONS, BINARY, UNARY
-from engine.testing.sample_sequences import recurrences
+from engine.testing.sample_sequences import bags, recurrences
 
 Inputs = tuple[np.ndarray, ...]
 Pair = tuple[Inputs, dict[str, Any]]
@@ -245,5 +245,5 @@ def _attentions() -> Made:
 
 _FAMILIES = (
     _pointwise, _logic, _choices, _reductions, _movement, _indexing, _products, _convolutions,
-    _pools, _norms, _losses, _draws, _recurrences, _attentions,
+    _pools, _norms, _losses, _draws, _recurrences, bags, _attentions,
 )  # fmt: skip

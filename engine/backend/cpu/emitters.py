@@ -16,7 +16,6 @@ FAMILIES = (
     "normalization",
     "indexing",
     "recurrent",
-    "recurrent",
     "attention",
 )
 

@@ -193,3 +193,15 @@ def one_hot(launch: Launch) -> Kernel | None:
     text = f"""{share("r", index.size, size)}
 for (int64_t j = 0; j < {classes}; j++) y0[r * {classes} + j] = (int64_t)x0[r] == j;"""
     return densified(launch, lambda dense: one(f"{declare(dense)}\n{text}", parts))
+
+
+@emitter("bag_of")
+def bag_of(launch: Launch) -> Kernel | None:
+    bags, size = launch.inputs[0].type.size, launch.attrs["size"]
+    text = f"""if (x0[0] != 0) {{ GW_REFUSE(); return; }}
+for (int64_t i = 0; i < {bags}; i++) {{
+const int64_t from = (int64_t)x0[i], to = i + 1 < {bags} ? (int64_t)x0[i + 1] : {size};
+if (from > to || to > {size}) {{ GW_REFUSE(); return; }}
+for (int64_t j = from; j < to; j++) y0[j] = i;
+}}"""
+    return densified(launch, lambda dense: one(f"{declare(dense)}\n{text}"))

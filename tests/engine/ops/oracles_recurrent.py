@@ -123,3 +123,10 @@ def _backward(kind: str) -> Any:
 KINDS = ("rnn_tanh", "rnn_relu", "gru", "lstm")
 RECURRENT = {kind: _forward(kind) for kind in KINDS}
 RECURRENT |= {f"{kind}_grad": _backward(kind) for kind in KINDS}
+
+
+def _bag_of(offsets: Any, size: int) -> Any:
+    return np.array([sum(o <= i for o in offsets) - 1 for i in range(size)], np.int64)
+
+
+RECURRENT["bag_of"] = _bag_of

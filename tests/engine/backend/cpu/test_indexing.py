@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from engine.errors import AxisError
+from engine.errors import AxisError, EngineError
 from engine.testing.samples import samples
 from tests.engine.backend.cpu.programs import check, close, of_op, run
 
@@ -47,6 +47,18 @@ def test_many_rows_of_one_place_keep_their_digits():
     arrays = [rows, np.zeros(100_000, np.int64)]
     (found,) = run(of_op("add_rows", arrays, axis=0, size=2), arrays)
     close(found, np.array([[10_000, 10_000], [0, 0]], np.float32), 1e-6)
+
+
+@pytest.mark.parametrize("wrong", [[1, 2], [0, 5, 3], [0, 9]])
+def test_offsets_of_bags_that_make_no_sense_are_refused(wrong):
+    arrays = [np.array(wrong)]
+    with pytest.raises((EngineError, AxisError), match=r"offsets"):
+        run(of_op("bag_of", arrays, size=8), arrays)
+
+
+def test_bags_of_every_length():
+    check("bag_of", [np.array([0, 0, 3, 3, 8])], size=8)
+    check("bag_of", [np.array([0, 4], np.int32)], size=4)
 
 
 @pytest.mark.parametrize("wrong", [-1, 4])
