@@ -16,6 +16,7 @@ import numpy as np
 
 from engine.backend.cpu import blas, recall, toolchain
 from engine.backend.cpu.code import Call, Wave
+from engine.backend.cpu.pace import Pace
 from engine.backend.cpu.schedule import LINE, work_of
 from engine.compile.interpreter import Interpreter, Task, new_arena
 from engine.compile.plan import Plan
@@ -191,10 +192,13 @@ class _Segment:
         table = (_Wave * len(waves))(*map(self._wave, waves))
         self._kept.append(table)
         count, threads = ctypes.c_int64(len(waves)), ctypes.c_int(owner.threads)
-        self._call = partial(owner._runtime.gw_execute, ctypes.byref(table), count, threads)
+        execute = partial(owner._runtime.gw_execute, ctypes.byref(table), count)
+        self._timed = partial(execute, threads)
+        together, alone = partial(execute, threads, None), partial(execute, ctypes.c_int(1), None)
+        self._call = Pace(alone, together) if owner.threads > 1 else together
 
     def __call__(self, spent: Any) -> None:
-        done = self._call(spent)
+        done = self._call() if spent is None else self._timed(spent)
         if done < len(self.waves):
             with self._owner.around_references():
                 self._owner.refused(self.waves, done)

@@ -1,0 +1,61 @@
+"""One thread or all of them for work of microseconds: whichever is sooner, by trial.
+
+A thread that another program has pushed off its processor holds up all others, and then a short
+plan takes several times as long as alone. Results do not depend on the number of threads, so the
+choice is free; it is looked at again now and then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+
+#: Calls of a trial of each way, how many of the slowest do not count, and calls between trials.
+TRIAL, DROPPED, PERIOD = 8, 2, 1000
+#: Seconds from which all threads are worth their company.
+LONG = 0.002
+
+Run = Callable[[], int]
+
+
+class Pace:
+    """Two ways to do the same: `alone` and `together`. Call it to have it done.
+
+    clock: seconds, for tests.
+    """
+
+    def __init__(
+        self, alone: Run, together: Run, *, clock: Callable[[], float] = perf_counter
+    ) -> None:
+        self._ways = (together, alone)
+        self._clock = clock
+        self._best = together
+        self._left = 0  # calls until the next trial
+        self._spent: tuple[list[float], list[float]] = ([], [])
+
+    def __call__(self) -> int:
+        if self._left:
+            self._left -= 1
+            return self._best()
+        return self._try()
+
+    def _try(self) -> int:
+        together, alone = self._spent
+        way = int(len(together) == TRIAL)
+        start = self._clock()
+        done = self._ways[way]()
+        self._spent[way].append(self._clock() - start)
+        if len(alone) == TRIAL or (len(together) == TRIAL and self._total(0) > LONG):
+            self._choose()
+        return done
+
+    def _choose(self) -> None:
+        is_long = not self._spent[1]
+        self._best = self._ways[0 if is_long else int(self._total(1) < self._total(0))]
+        self._spent = ([], [])
+        self._left = PERIOD
+
+    def _total(self, way: int) -> float:
+        """Seconds of a call, the slowest and so the first left out."""
+        counted = sorted(self._spent[way])[:-DROPPED]
+        return sum(counted) / len(counted)

@@ -1,0 +1,59 @@
+"""The choice between one thread and all."""
+
+from engine.backend.cpu.pace import PERIOD, TRIAL, Pace
+
+
+class Machine:
+    """Two ways that take the seconds it is told, by a clock of its own."""
+
+    def __init__(self, alone: float, together: float) -> None:
+        self.seconds = {"alone": alone, "together": together}
+        self.now = 0.0
+        self.calls: list[str] = []
+
+    def way(self, name: str) -> int:
+        self.calls.append(name)
+        self.now += self.seconds[name]
+        return 7
+
+    def pace(self) -> Pace:
+        return Pace(lambda: self.way("alone"), lambda: self.way("together"), clock=lambda: self.now)
+
+
+def test_the_faster_way_is_kept() -> None:
+    for alone, together, expected in ((1e-4, 3e-4, "alone"), (3e-4, 1e-4, "together")):
+        machine = Machine(alone, together)
+        pace = machine.pace()
+        assert {pace() for _ in range(2 * TRIAL + 50)} == {7}
+        assert machine.calls[: 2 * TRIAL] == ["together"] * TRIAL + ["alone"] * TRIAL
+        assert set(machine.calls[2 * TRIAL :]) == {expected}
+
+
+def test_one_slow_call_decides_nothing() -> None:
+    machine = Machine(2e-4, 1e-4)
+    pace = machine.pace()
+    machine.seconds["together"] = 1.0
+    pace()
+    machine.seconds["together"] = 1e-4
+    for _ in range(2 * TRIAL):
+        pace()
+    assert machine.calls[-1] == "together"
+
+
+def test_long_work_is_never_done_alone() -> None:
+    machine = Machine(0.001, 0.01)
+    pace = machine.pace()
+    for _ in range(2 * PERIOD):
+        pace()
+    assert set(machine.calls) == {"together"}
+
+
+def test_another_trial_sees_that_things_have_changed() -> None:
+    machine = Machine(3e-4, 1e-4)
+    pace = machine.pace()
+    for _ in range(2 * TRIAL):
+        pace()
+    machine.seconds["together"] = 9e-4
+    for _ in range(PERIOD + 2 * TRIAL + 1):
+        pace()
+    assert machine.calls[-1] == "alone"
