@@ -153,28 +153,46 @@ static void gw_drop_row(const GwAttention* t, const GwHead* head, int64_t i, int
   }
 }
 
-/* s[j] = e^(s[j] - base) for n numbers, a multiple of GW_WIDE; their sum. */
-static inline float gw_exp_row(float* restrict s, int64_t n, float base) {
-  float sums[GW_WIDE] = {0};
+#if defined(__AVX512F__)
+#define gw_larger(a, b) _mm512_max_ps(a, b)
+#elif defined(__AVX2__)
+#define gw_larger(a, b) _mm256_max_ps(a, b)
+#else
+static inline GwVector gw_larger(GwVector a, GwVector b) {
+  for (int l = 0; l < GW_LANES; l++) a[l] = a[l] > b[l] ? a[l] : b[l];
+  return a;
+}
+#endif
+
+/* The largest of n numbers, and the sum of n: n is a multiple of GW_WIDE, which is how many partial
+ * results there are on every processor. */
+static inline float gw_top_row(const float* s, int64_t n) {
+  GwVector tops[GW_WIDE / GW_LANES];
+  float last[GW_WIDE];
+  for (int l = 0; l < GW_WIDE / GW_LANES; l++) tops[l] = gw_all(-INFINITY);
   for (int64_t j = 0; j < n; j += GW_WIDE)
-    for (int l = 0; l < GW_WIDE; l++) {
-      const float e = gw_exp(s[j + l] - base);
-      s[j + l] = e;
-      sums[l] += e;
-    }
+    for (int l = 0; l < GW_WIDE / GW_LANES; l++)
+      tops[l] = gw_larger(gw_load(s + j + l * GW_LANES), tops[l]);
+  for (int l = 0; l < GW_WIDE / GW_LANES; l++) gw_store(last + l * GW_LANES, tops[l]);
+#pragma GCC unroll 4
   for (int h = GW_WIDE / 2; h; h /= 2)
-    for (int l = 0; l < h; l++) sums[l] += sums[l + h];
-  return sums[0];
+#pragma GCC unroll 8
+    for (int l = 0; l < h; l++) last[l] = GW_MAX(last[l], last[l + h]);
+  return last[0];
 }
 
-static inline float gw_top_row(const float* restrict s, int64_t n) {
-  float tops[GW_WIDE];
-  for (int l = 0; l < GW_WIDE; l++) tops[l] = -INFINITY;
+static inline float gw_sum_row(const float* s, int64_t n) {
+  GwVector sums[GW_WIDE / GW_LANES];
+  float last[GW_WIDE];
+  for (int l = 0; l < GW_WIDE / GW_LANES; l++) sums[l] = gw_all(0);
   for (int64_t j = 0; j < n; j += GW_WIDE)
-    for (int l = 0; l < GW_WIDE; l++) tops[l] = s[j + l] > tops[l] ? s[j + l] : tops[l];
+    for (int l = 0; l < GW_WIDE / GW_LANES; l++) sums[l] += gw_load(s + j + l * GW_LANES);
+  for (int l = 0; l < GW_WIDE / GW_LANES; l++) gw_store(last + l * GW_LANES, sums[l]);
+#pragma GCC unroll 4
   for (int h = GW_WIDE / 2; h; h /= 2)
-    for (int l = 0; l < h; l++) tops[l] = tops[l + h] > tops[l] ? tops[l + h] : tops[l];
-  return tops[0];
+#pragma GCC unroll 8
+    for (int l = 0; l < h; l++) last[l] += last[l + h];
+  return last[0];
 }
 
 /* Weights of a row over one block of keys, in place, zeros behind them. top and sum are those of all
@@ -190,7 +208,9 @@ static float gw_weigh_row(const GwAttention* t, const GwHead* head, int64_t i, i
   for (int64_t j = n; j < wide; j++) s[j] = -INFINITY;
   float best = GW_MAX(*top, gw_top_row(s, wide)), base = best == -INFINITY ? 0 : best;
   float before = *top == -INFINITY ? 0 : gw_exp(*top - base);
-  *sum = *sum * before + gw_exp_row(s, wide, base);
+  for (int64_t j = 0; j < wide; j += GW_WIDE)
+    for (int l = 0; l < GW_WIDE; l++) s[j + l] = gw_exp(s[j + l] - base);
+  *sum = *sum * before + gw_sum_row(s, wide);
   *top = best;
   for (int64_t j = wide; j < gw_padded(some, GW_WIDE); j++) s[j] = 0;
   if (t->kept > 0) {
