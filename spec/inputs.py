@@ -4,8 +4,8 @@
 - A category with `embedding` becomes a learned vector; with `one_hot` it is one already. Several
   columns of one input (`columns`) have their vectors put end to end.
 - With `layers` or `mlp`, a category without either becomes one-hot, unless it is the only input and
-  the first layer itself takes codes (embedding, one_hot). Several inputs are vectors, put end to
-  end in their order.
+  the first layer itself takes codes (embedding, embedding_bag, one_hot). Several inputs are
+  vectors, put end to end in their order.
 - In a graph, a category without either is fed as codes, for a node such as `embedding`.
 """
 
@@ -23,7 +23,7 @@ from spec.layers import Layer, Signal
 from spec.layers.modules import OneHot, Reshape
 from spec.problems import pointer
 
-CODES = ("embedding", "one_hot")
+CODES = ("embedding", "embedding_bag", "one_hot")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from spec.layers import (
     dense,
     normalization,
     pooling,
+    recurrent,
     shapes,
 )
 from spec.layers.kinds import KINDS, Arguments, Misfit, Signal
@@ -26,5 +27,6 @@ __all__ = [
     "dense",
     "normalization",
     "pooling",
+    "recurrent",
     "shapes",
 ]

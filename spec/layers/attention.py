@@ -15,7 +15,7 @@ from spec.parts import Rate, Width
 Heads = Annotated[int, Field(ge=1, le=1024)]
 
 
-def _sequence(x: Signal, kind: str) -> tuple[int, int]:
+def sequence(x: Signal, kind: str) -> tuple[int, int]:
     """(positions, features); Misfit where the input has other axes."""
     numbers(x, kind)
     if x.ndim != 2:
@@ -40,7 +40,7 @@ class Attentive(Arguments):
 
     def width(self, x: Signal) -> int:
         """The features; Misfit where they do not part into heads."""
-        _, features = _sequence(x, self.kind)
+        _, features = sequence(x, self.kind)
         if features % self.heads:
             fits = [n for n in range(1, self.heads + 1) if features % n == 0]
             wanted = f"{self.heads} heads must divide {features} features"
@@ -113,7 +113,7 @@ class Positions(Arguments):
     )
 
     def make(self, x: Signal) -> nn.Module:
-        length, features = _sequence(x, self.kind)
+        length, features = sequence(x, self.kind)
         if self.how == "waves":
             return nn.PositionalEncoding(features)
         return nn.PositionalEmbedding(length, features)
@@ -128,5 +128,5 @@ class SequencePool(Arguments):
     )
 
     def make(self, x: Signal) -> nn.Module:
-        _sequence(x, self.kind)
+        sequence(x, self.kind)
         return Along(self.how)

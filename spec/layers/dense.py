@@ -1,6 +1,8 @@
-"""Layers that mix features: linear, embedding, one-hot, dropout."""
+"""Layers that mix features: linear, embedding (of one code or several), one-hot, dropout."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 from pydantic import Field
 
@@ -51,6 +53,23 @@ class Embedding(Arguments):
 
     def make(self, x: Signal) -> nn.Module:
         return nn.Embedding(codes(x, "embedding"), self.embedding_dim)
+
+
+@layer("embedding_bag", main="embedding_dim")
+class EmbeddingBag(Arguments):
+    """The learned vectors of all codes of a row made one: a set of categories as a vector."""
+
+    embedding_dim: Width = Field(description="Width of the vectors.", examples=[16])
+    mode: Literal["sum", "mean", "max"] = Field(
+        default="mean", description="How the vectors become one."
+    )
+
+    def make(self, x: Signal) -> nn.Module:
+        count = codes(x, "embedding_bag")
+        if x.ndim != 1:
+            hint = "give the category several columns, or use embedding for a single one"
+            raise Misfit("embedding_bag wants several codes a row", x, hint=hint)
+        return nn.EmbeddingBag(count, self.embedding_dim, self.mode)
 
 
 @layer("one_hot")

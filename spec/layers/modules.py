@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import engine
 from engine import Tensor
-from engine.nn import Module
+from engine.nn import GRU, LSTM, RNN, Module
 
 
 class Reshape(Module):
@@ -40,3 +40,22 @@ class Along(Module):
             return engine.mean(x, 1) if self.how == "mean" else engine.amax(x, 1)
         place = 0 if self.how == "first" else x.shape[1] - 1
         return engine.reshape(engine.narrow(x, 1, place, 1), (x.shape[0], x.shape[2]))
+
+
+class Recurrence(Module):
+    """A recurrent layer without its states: (N, steps, features) → (N, steps, width).
+
+    With `last` only the last state of the last layer, of both directions: (N, width).
+    """
+
+    def __init__(self, cell: RNN | GRU | LSTM, *, last: bool) -> None:
+        self.cell, self.last = cell, last
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: tuple[Tensor, Tensor | tuple[Tensor, Tensor]] = self.cell(x)
+        y, states = found
+        if not self.last:
+            return y
+        h = states[0] if isinstance(states, tuple) else states
+        ends = [h[i] for i in range(h.shape[0])][-len(self.cell.directions) :]
+        return ends[0] if len(ends) == 1 else engine.cat(ends, 1)

@@ -136,6 +136,8 @@ def test_checking_goes_on_after_a_layer_that_does_not_fit() -> None:
         ([{"group_norm": 3}], "/model/layers/0", "must divide"),
         ([{"embedding": 4}], "/model/layers/0", "wants codes of categories"),
         (["one_hot"], "/model/layers/0", "wants codes of categories"),
+        ([{"embedding_bag": 4}], "/model/layers/0", "wants codes of categories"),
+        (["flatten", {"lstm": 4}], "/model/layers/1", "wants a sequence [positions, features]"),
         ([{"reshape": [3, 3]}], "/model/layers/0", "9 numbers, not 64"),
         (["flatten", "global_avg_pool"], "/model/layers/1", "channels and more axes"),
         (["flatten", {"softmax": 2}], "/model/layers/1", "axis"),

@@ -68,6 +68,22 @@ LAYERS: list[tuple[Any, tuple[int, ...], tuple[int, ...], int]] = [
     ("positions", WORDS, WORDS, 40),
     ({"positions": "waves"}, WORDS, WORDS, 0),
     *[({"sequence_pool": how}, WORDS, (8,), 0) for how in ("mean", "max", "first", "last")],
+    ({"rnn": 3}, WORDS, (3,), 3 * (8 + 3 + 2)),
+    ({"gru": {"hidden_size": 3, "bias": False}}, WORDS, (3,), 9 * (8 + 3)),
+    ({"lstm": 3}, WORDS, (3,), 12 * (8 + 3 + 2)),
+    ({"lstm": {"hidden_size": 3, "bidirectional": True}}, WORDS, (6,), 24 * (8 + 3 + 2)),
+    (
+        {"lstm": {"hidden_size": 3, "num_layers": 2, "returns": "sequence", "dropout": 0.1}},
+        WORDS,
+        (5, 3),
+        12 * (8 + 3 + 2) + 12 * (3 + 3 + 2),
+    ),
+    (
+        {"gru": {"hidden_size": 3, "bidirectional": True, "returns": "sequence"}},
+        WORDS,
+        (5, 6),
+        18 * (8 + 3 + 2),
+    ),
     ("flatten", IMAGE, (144,), 0),
     ({"reshape": [2, 72]}, IMAGE, (2, 72), 0),
     ({"softmax": 0}, (8,), (8,), 0),
@@ -124,6 +140,8 @@ def test_a_layer_gives_what_its_line_foretells(
     [
         ({"embedding": 5}, (), (5,), 35),
         ({"embedding": 5}, (2,), (2, 5), 35),
+        ({"embedding_bag": 5}, (2,), (5,), 35),
+        ({"embedding_bag": {"embedding_dim": 5, "mode": "max"}}, (4,), (5,), 35),
         ("one_hot", (), (7,), 0),
         ("one_hot", (2,), (2, 7), 0),
     ],
@@ -145,7 +163,7 @@ def test_codes_of_categories(
 def test_every_kind_is_tried() -> None:
     tried = {next(iter(item)) if isinstance(item, dict) else item for item, *_ in LAYERS}
     merging = {kind for kind, one in KINDS.items() if one.merges}
-    assert set(KINDS) - tried - merging == {"embedding", "one_hot"}
+    assert set(KINDS) - tried - merging == {"embedding", "embedding_bag", "one_hot"}
 
 
 def test_every_argument_has_a_description() -> None:
