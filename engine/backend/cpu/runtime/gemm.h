@@ -67,9 +67,9 @@ GW_TILE_OF(11)
 GW_TILE_OF(12)
 #endif
 
-typedef void (*GwTile)(int64_t, const float*, int64_t, int64_t, const float*, int64_t, float*,
+typedef void (*GwTileProduct)(int64_t, const float*, int64_t, int64_t, const float*, int64_t, float*,
                        int64_t, int);
-static const GwTile gw_tiles[] = {
+static const GwTileProduct gw_tiles[] = {
     0,         gw_tile_1, gw_tile_2, gw_tile_3, gw_tile_4,  gw_tile_5,  gw_tile_6,
 #if defined(__AVX512F__)
     gw_tile_7, gw_tile_8, gw_tile_9, gw_tile_10, gw_tile_11, gw_tile_12,

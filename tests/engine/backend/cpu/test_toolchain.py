@@ -52,6 +52,23 @@ def test_a_broken_file_is_compiled_again(folder: Path, damage: bytes | None) -> 
     assert toolchain.load(compiler(), SOURCE).answer() == 42
 
 
+def test_every_header_stands_beside_every_other() -> None:
+    """A plan may need any of them in one translation unit."""
+    names = sorted(path.name for path in toolchain.RUNTIME.glob("*.h"))
+    source = "\n".join(['#include "gradworks.h"', *(f'#include "{name}"' for name in names)])
+    assert "conv.h" in names
+    assert toolchain.load(compiler(), source, f"#define GW_FURTHER\n{source}").gw_bind
+
+
+def test_a_library_of_several_sources_is_one(folder: Path) -> None:
+    other = "extern int answer(void);\nint twice(void) { return 2 * answer(); }\n"
+    assert toolchain.load(compiler(), SOURCE, other).twice() == 84
+    assert [path.suffix for path in folder.iterdir()] == [".so"]
+    with pytest.raises(CompileError, match="undeclared"):
+        toolchain.build(compiler(), SOURCE, "int wrong(void) { return question; }")
+    assert [path.suffix for path in folder.iterdir()] == [".so"]
+
+
 def test_a_folder_that_cannot_be_used_gives_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
