@@ -100,7 +100,7 @@ def _forward(launch: Launch) -> Kernel:
     state = f"b * {hidden}"
     run = f"""{head}
 const int64_t b = part * {size};
-const GwForward r = {{
+const GwRecurrence r = {{
 GW_MIN({size}, {batch} - b), {steps}, {features}, {hidden}, {int(launch.attrs["reverse"])},
 {"ends + b" if masked else "0"}, x0 + b * {steps * features}, x{weights}, bias, panels,
 x1 + {state}, {f"x2 + {state}" if states == 2 else "0"},
@@ -154,7 +154,7 @@ def _backward(launch: Launch) -> Kernel:
     }.get(name, "0, 0, 0")
     run = f"""{head}
 const int64_t b = part * {size};
-const GwBackward r = {{
+const GwRecurrenceBack r = {{
 GW_MIN({size}, {batch} - b), {steps}, {hidden}, {int(launch.attrs["reverse"])},
 {"ends + b" if masked else "0"}, x0 + {line}, x1 + {state},
 {f"x2 + {state}" if states == 2 else "0"}, panels, x{weights + 1} + {line} * {kept}, {seen},

@@ -18,14 +18,14 @@ typedef struct {
   const int64_t* ends;
   const float *x, *w_ih, *bias, *panels, *h0, *c0;
   float *y, *h_n, *c_n, *before, *kept, *cells, *work;
-} GwForward;
+} GwRecurrence;
 
 typedef struct {
   int64_t rows, steps, hidden, reverse;
   const int64_t* ends;
   const float *g_y, *g_h, *g_c, *panels, *kept, *before, *c0, *cells;
   float *flow, *d_h, *d_c, *work;
-} GwBackward;
+} GwRecurrenceBack;
 
 /* Panel p: the weights of GW_LANES units, all gates of them for each k side by side. */
 GW_INLINE void gw_pack_step(const int CELL, int64_t hidden, const float* w, int64_t from,
@@ -85,7 +85,7 @@ typedef struct {
 } GwSpot;
 
 /* `width` units of one row after their product s with the hidden weights. */
-GW_INLINE void gw_step_units(const int CELL, const GwForward* r, GwSpot at, const float* s,
+GW_INLINE void gw_step_units(const int CELL, const GwRecurrence* r, GwSpot at, const float* s,
                              int64_t width) {
   const int64_t n = r->hidden, u = at.unit;
   float* kept = r->kept + at.line * GW_KEPT(CELL) * n + u;
@@ -123,7 +123,7 @@ GW_INLINE void gw_step_units(const int CELL, const GwForward* r, GwSpot at, cons
 }
 
 /* A step that its row does not have: the states stay, everything else is 0. */
-GW_INLINE void gw_step_idle(const int CELL, const GwForward* r, GwSpot at, int64_t width) {
+GW_INLINE void gw_step_idle(const int CELL, const GwRecurrence* r, GwSpot at, int64_t width) {
   const int64_t n = r->hidden, u = at.unit;
   for (int64_t j = 0; j < width; j++) {
     r->before[at.line * n + u + j] = at.next[u + j] = at.h[u + j];
@@ -133,7 +133,7 @@ GW_INLINE void gw_step_idle(const int CELL, const GwForward* r, GwSpot at, int64
   }
 }
 
-GW_INLINE void gw_step_rows(const int CELL, const int ROWS, const GwForward* r, int64_t b,
+GW_INLINE void gw_step_rows(const int CELL, const int ROWS, const GwRecurrence* r, int64_t b,
                             int64_t t, int64_t unit, const float* h, float* next, float* c) {
   enum { MOST = 6 * 4 * GW_LANES };
   float s[MOST];
@@ -150,7 +150,7 @@ GW_INLINE void gw_step_rows(const int CELL, const int ROWS, const GwForward* r, 
 }
 
 /* work: three times [rows, hidden]. The products with x of all steps are one product. */
-GW_INLINE void gw_recurrent_forward(const int CELL, const GwForward* r) {
+GW_INLINE void gw_recurrent_forward(const int CELL, const GwRecurrence* r) {
   const int64_t n = r->hidden, size = r->rows * n;
   float *h = r->work, *next = h + size, *c = next + size;
   gw_sgemm(GW_ROW_MAJOR, GW_PLAIN, GW_TRANSPOSED, r->rows * r->steps, GW_BLOCKS(CELL) * n,
@@ -178,7 +178,7 @@ GW_INLINE void gw_recurrent_forward(const int CELL, const GwForward* r) {
 }
 
 /* The flow of one row through the gates of step t; d: that into h times the weights. */
-GW_INLINE void gw_back_row(const int CELL, const GwBackward* r, int64_t b, int64_t t, float* d_h,
+GW_INLINE void gw_back_row(const int CELL, const GwRecurrenceBack* r, int64_t b, int64_t t, float* d_h,
                            float* d_c, float* d) {
   const int64_t n = r->hidden, line = b * r->steps + t;
   const float *kept = r->kept + line * GW_KEPT(CELL) * n, *g_y = r->g_y + line * n;
@@ -222,7 +222,7 @@ GW_INLINE void gw_back_row(const int CELL, const GwBackward* r, int64_t b, int64
 }
 
 /* d_h += d times the weights, for all rows. */
-GW_INLINE void gw_back_product(const int CELL, const GwBackward* r, const float* d, float* d_h,
+GW_INLINE void gw_back_product(const int CELL, const GwRecurrenceBack* r, const float* d, float* d_h,
                                int64_t wide) {
   const int64_t depth = GW_BLOCKS(CELL) * r->hidden;
   for (int64_t unit = 0; unit < wide; unit += GW_BACK_WIDTH) {
@@ -242,7 +242,7 @@ GW_INLINE void gw_back_product(const int CELL, const GwBackward* r, const float*
 }
 
 /* work: [rows, wide] and [rows, blocks * hidden] and [rows, hidden]; wide: hidden, filled up. */
-GW_INLINE void gw_recurrent_backward(const int CELL, const GwBackward* r) {
+GW_INLINE void gw_recurrent_backward(const int CELL, const GwRecurrenceBack* r) {
   const int64_t n = r->hidden, depth = GW_BLOCKS(CELL) * n;
   const int64_t wide = (n + GW_BACK_WIDTH - 1) / GW_BACK_WIDTH * GW_BACK_WIDTH;
   float *d_h = r->work, *d = d_h + r->rows * wide, *d_c = d + r->rows * depth;
