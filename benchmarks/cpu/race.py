@@ -168,6 +168,9 @@ def best_variant(
         try:
             peer = Peer(name, variant, row, threads)
             answer = peer.ask("check", CHECKED)
+            if answer["backend"].startswith("interpreter"):
+                peer.close()
+                raise PeerError(f"{name} ({variant}): not compiled, {answer['backend'][:600]}")
             peer.warm_up(effort.seconds)
         except PeerError as error:
             into.error = str(error)

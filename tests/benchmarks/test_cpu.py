@@ -164,6 +164,15 @@ def test_peers_run_in_processes_and_take_turns():
     assert found["torch_eager"].error.startswith("torch_eager (no such setting): ")
 
 
+def test_a_row_that_was_not_compiled_is_a_failure(monkeypatch):
+    monkeypatch.setenv("GRADWORKS_COMPILER", "none")
+
+    found = race.run(rows.find("infer-mlp-small"), {"ours": ("c",)}, Effort(rounds=1), 1)
+
+    assert found["ours"].error == "ours (c): not compiled, interpreter: GRADWORKS_COMPILER is none"
+    assert not found["ours"].times
+
+
 def test_a_peer_that_fails_tells_its_last_words():
     lost = rows.Row("nowhere", "", "mlp_small", 1, 1.0)
 
