@@ -16,7 +16,7 @@ from engine.backend.cpu.loops import aligned
 from engine.backend.cpu.shares import share
 from engine.compile.plan import Launch, Slot
 
-STRIP, KEYS, WIDE = 6, 144, 16  # as in attention.h and vectors.h
+ROWS, KEYS, WIDE = 6, 144, 16  # as in attention.h and vectors.h
 BLOCK, WHOLE = 48, 72  # rows worked on at a time; so many or fewer at once
 FEW = 8  # heads below which rows are cut, too
 MOST_WORDS = 2**34  # of one draw
@@ -84,7 +84,7 @@ class Attention:
 
     @property
     def block(self) -> int:
-        return _padded(self.q.rows, STRIP) if self.q.rows <= WHOLE else BLOCK
+        return _padded(self.q.rows, ROWS) if self.q.rows <= WHOLE else BLOCK
 
     @property
     def deep(self) -> int:

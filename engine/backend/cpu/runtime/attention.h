@@ -1,13 +1,14 @@
-/* Attention in tiles: a block of rows of scores at a time, the largest score and the sum of each row
- * carried from block to block (Milakov and Gimelshein 2018), the gradient from the log-sum-exp
- * (Dao et al. 2022). All that products read is packed: features and keys are padded with zeros. */
+/* Attention in tiles: a block of rows of scores at a time, the largest score and the sum of a row
+ * carried from block to block of keys (Milakov and Gimelshein 2018), the gradient from the
+ * log-sum-exp (Dao et al. 2022). All that products read is packed: features and keys are padded
+ * with zeros. */
 #ifndef GW_ATTENTION_H
 #define GW_ATTENTION_H
 #include "philox.h"
 #include "vectors.h"
 
 /* Rows of a tile; keys of a block, a multiple of that and of GW_WIDE. */
-enum { GW_STRIP = 6, GW_KEYS = 144 };
+enum { GW_ATTEND_ROWS = 6, GW_ATTEND_KEYS = 144 };
 
 /* rows, keys: positions. depth, wide: features of q and k, of v; deep, broad: padded.
  * block: rows worked on at a time. *_row: elements from one position to the next. */
@@ -26,49 +27,52 @@ typedef struct {
   uint64_t seed, step, first;
 } GwHead;
 
-static inline int64_t gw_padded(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
+static inline int64_t gw_attend_padded(int64_t n, int64_t step) {
+  return (n + step - 1) / step * step;
+}
 
 /* A strip of rows of c[i][0..n) (+)= a[i][0..depth) b; n a multiple of GW_WIDE. */
-GW_INLINE void gw_strip(int64_t depth, const float* a, int64_t row, int64_t step, const float* b,
-                        int64_t b_row, float* c, int64_t c_row, int64_t n, int add) {
+GW_INLINE void gw_attend_strip(int64_t depth, const float* a, int64_t row, int64_t step,
+                               const float* b, int64_t b_row, float* c, int64_t c_row, int64_t n,
+                               int add) {
   int64_t j = 0;
   for (; j + 2 * GW_LANES <= n; j += 2 * GW_LANES)
-    gw_tile_of(GW_STRIP, 2, depth, a, row, step, b + j, b_row, c + j, c_row, add);
+    gw_tile_of(GW_ATTEND_ROWS, 2, depth, a, row, step, b + j, b_row, c + j, c_row, add);
   for (; j < n; j += GW_LANES)
-    gw_tile_of(GW_STRIP, 1, depth, a, row, step, b + j, b_row, c + j, c_row, add);
+    gw_tile_of(GW_ATTEND_ROWS, 1, depth, a, row, step, b + j, b_row, c + j, c_row, add);
 }
 
 /* s = a b, a and b packed. reach: with causality, row i sees reach + i + 1 keys of the block; no
  * strip makes, or reads, many more. */
-static void gw_scores(int64_t rows, int64_t reach, int64_t depth, const float* a, const float* b,
-                      int64_t n, float* s) {
-  for (int64_t i = 0; i < rows; i += GW_STRIP) {
-    int64_t most = GW_MIN(n, gw_padded(GW_MAX(reach + i + GW_STRIP, 0), GW_WIDE));
-    gw_strip(depth, a + i * depth, depth, 1, b, n, s + i * n, n, most, 0);
+static void gw_attend_scores(int64_t rows, int64_t reach, int64_t depth, const float* a,
+                             const float* b, int64_t n, float* s) {
+  for (int64_t i = 0; i < rows; i += GW_ATTEND_ROWS) {
+    int64_t most = GW_MIN(n, gw_attend_padded(GW_MAX(reach + i + GW_ATTEND_ROWS, 0), GW_WIDE));
+    gw_attend_strip(depth, a + i * depth, depth, 1, b, n, s + i * n, n, most, 0);
   }
 }
 
 /* c[i] += s[i] b over keys: for results of queries. */
-static void gw_gather(int64_t rows, int64_t reach, int64_t keys, const float* s, int64_t s_row,
-                      const float* b, int64_t wide, float* c) {
-  for (int64_t i = 0; i < rows; i += GW_STRIP) {
-    int64_t most = GW_MIN(keys, GW_MAX(reach + i + GW_STRIP, 0));
-    gw_strip(most, s + i * s_row, s_row, 1, b, wide, c + i * wide, wide, wide, 1);
+static void gw_attend_gather(int64_t rows, int64_t reach, int64_t keys, const float* s,
+                             int64_t s_row, const float* b, int64_t wide, float* c) {
+  for (int64_t i = 0; i < rows; i += GW_ATTEND_ROWS) {
+    int64_t most = GW_MIN(keys, GW_MAX(reach + i + GW_ATTEND_ROWS, 0));
+    gw_attend_strip(most, s + i * s_row, s_row, 1, b, wide, c + i * wide, wide, wide, 1);
   }
 }
 
 /* c[j] += sum over rows of s[.][j] b: for results of keys. */
-static void gw_spread(int64_t rows, int64_t reach, int64_t keys, const float* s, int64_t s_row,
-                      const float* b, int64_t wide, float* c) {
-  for (int64_t j = 0; j < keys; j += GW_STRIP) {
+static void gw_attend_spread(int64_t rows, int64_t reach, int64_t keys, const float* s,
+                             int64_t s_row, const float* b, int64_t wide, float* c) {
+  for (int64_t j = 0; j < keys; j += GW_ATTEND_ROWS) {
     int64_t from = GW_MIN(GW_MAX(j - reach, 0), rows);
-    gw_strip(rows - from, s + from * s_row + j, 1, s_row, b + from * wide, wide, c + j * wide, wide,
-             wide, 1);
+    gw_attend_strip(rows - from, s + from * s_row + j, 1, s_row, b + from * wide, wide,
+                    c + j * wide, wide, wide, 1);
   }
 }
 
 /* Rows of x times scale, padded with zeros to [height][wide]. */
-static void gw_pack_rows(const float* x, int64_t row, int64_t rows, int64_t count, float scale,
+static void gw_attend_pack(const float* x, int64_t row, int64_t rows, int64_t count, float scale,
                          int64_t height, int64_t wide, float* out) {
   for (int64_t i = 0; i < rows; i++) {
     for (int64_t j = 0; j < count; j++) out[i * wide + j] = x[i * row + j] * scale;
@@ -78,7 +82,7 @@ static void gw_pack_rows(const float* x, int64_t row, int64_t rows, int64_t coun
 }
 
 /* Eight rows of eight turned round. */
-static inline void gw_turn_square(const float* x, int64_t row, float* out, int64_t out_row) {
+static inline void gw_attend_square(const float* x, int64_t row, float* out, int64_t out_row) {
 #if defined(__AVX2__)
   __m256 r[8], t[8];
   for (int i = 0; i < 8; i++) r[i] = _mm256_loadu_ps(x + i * row);
@@ -102,12 +106,12 @@ static inline void gw_turn_square(const float* x, int64_t row, float* out, int64
 }
 
 /* Up to `keys` rows of x turned round: [deep][wide], padded with zeros. */
-static void gw_pack_turned(const float* x, int64_t row, int64_t keys, int64_t count, int64_t deep,
+static void gw_attend_turn(const float* x, int64_t row, int64_t keys, int64_t count, int64_t deep,
                            int64_t wide, float* out) {
   int64_t whole = keys / 8 * 8, full = count / 8 * 8;
   for (int64_t i = 0; i < whole; i += 8)
     for (int64_t j = 0; j < full; j += 8)
-      gw_turn_square(x + i * row + j, row, out + j * wide + i, wide);
+      gw_attend_square(x + i * row + j, row, out + j * wide + i, wide);
   for (int64_t j = 0; j < count; j++) {
     for (int64_t i = j < full ? whole : 0; i < keys; i++) out[j * wide + i] = x[i * row + j];
     for (int64_t i = keys; i < wide; i++) out[j * wide + i] = 0;
@@ -115,23 +119,23 @@ static void gw_pack_turned(const float* x, int64_t row, int64_t keys, int64_t co
   memset(out + count * wide, 0, (size_t)((deep - count) * wide) * sizeof(float));
 }
 
-/* All keys in blocks of GW_KEYS, each turned round: [deep][its keys, padded]. */
-static void gw_pack_keys(const float* x, int64_t row, int64_t keys, int64_t count, int64_t deep,
+/* All keys in blocks of GW_ATTEND_KEYS, each turned round: [deep][its keys, padded]. */
+static void gw_attend_keys(const float* x, int64_t row, int64_t keys, int64_t count, int64_t deep,
                          float* out) {
-  for (int64_t j = 0; j < keys; j += GW_KEYS) {
-    int64_t some = GW_MIN(GW_KEYS, keys - j);
-    gw_pack_turned(x + j * row, row, some, count, deep, gw_padded(some, GW_WIDE), out + j * deep);
+  for (int64_t j = 0; j < keys; j += GW_ATTEND_KEYS) {
+    int64_t some = GW_MIN(GW_ATTEND_KEYS, keys - j), wide = gw_attend_padded(some, GW_WIDE);
+    gw_attend_turn(x + j * row, row, some, count, deep, wide, out + j * deep);
   }
 }
 
 /* How many of `some` keys from `key` on row `i` may see at all. */
-static inline int64_t gw_seen(const GwAttention* t, int64_t i, int64_t key, int64_t some) {
+static inline int64_t gw_attend_seen(const GwAttention* t, int64_t i, int64_t key, int64_t some) {
   return t->causal ? GW_MIN(some, GW_MAX(i + 1 - key, 0)) : some;
 }
 
 /* The mask put on n scores of a row. */
-static void gw_mask_row(const GwAttention* t, const GwHead* head, int64_t i, int64_t key, int64_t n,
-                        float* s) {
+static void gw_attend_mask(const GwAttention* t, const GwHead* head, int64_t i, int64_t key,
+                           int64_t n, float* s) {
   if (t->masked == 1) {
     const uint8_t* m = (const uint8_t*)head->mask + i * t->m_row + key * t->m_key;
     for (int64_t j = 0; j < n; j++) s[j] = m[j * t->m_key] ? s[j] : -INFINITY;
@@ -142,8 +146,8 @@ static void gw_mask_row(const GwAttention* t, const GwHead* head, int64_t i, int
 }
 
 /* What dropout multiplies n weights of a row by. */
-static void gw_drop_row(const GwAttention* t, const GwHead* head, int64_t i, int64_t key, int64_t n,
-                        float* out) {
+static void gw_attend_drop(const GwAttention* t, const GwHead* head, int64_t i, int64_t key,
+                           int64_t n, float* out) {
   uint64_t at = head->first + (uint64_t)(i * t->keys + key);
   uint32_t words[GW_PHILOX_WORDS];
   for (int64_t j = 0, skip = (int64_t)(at % 4); j < n; skip = 0) {
@@ -154,11 +158,11 @@ static void gw_drop_row(const GwAttention* t, const GwHead* head, int64_t i, int
 }
 
 #if defined(__AVX512F__)
-#define gw_larger(a, b) _mm512_max_ps(a, b)
+#define gw_attend_larger(a, b) _mm512_max_ps(a, b)
 #elif defined(__AVX2__)
-#define gw_larger(a, b) _mm256_max_ps(a, b)
+#define gw_attend_larger(a, b) _mm256_max_ps(a, b)
 #else
-static inline GwVector gw_larger(GwVector a, GwVector b) {
+static inline GwVector gw_attend_larger(GwVector a, GwVector b) {
   for (int l = 0; l < GW_LANES; l++) a[l] = a[l] > b[l] ? a[l] : b[l];
   return a;
 }
@@ -166,13 +170,13 @@ static inline GwVector gw_larger(GwVector a, GwVector b) {
 
 /* The largest of n numbers, and the sum of n: n is a multiple of GW_WIDE, which is how many partial
  * results there are on every processor. */
-static inline float gw_top_row(const float* s, int64_t n) {
+static inline float gw_attend_top(const float* s, int64_t n) {
   GwVector tops[GW_WIDE / GW_LANES];
   float last[GW_WIDE];
   for (int l = 0; l < GW_WIDE / GW_LANES; l++) tops[l] = gw_all(-INFINITY);
   for (int64_t j = 0; j < n; j += GW_WIDE)
     for (int l = 0; l < GW_WIDE / GW_LANES; l++)
-      tops[l] = gw_larger(gw_load(s + j + l * GW_LANES), tops[l]);
+      tops[l] = gw_attend_larger(gw_load(s + j + l * GW_LANES), tops[l]);
   for (int l = 0; l < GW_WIDE / GW_LANES; l++) gw_store(last + l * GW_LANES, tops[l]);
 #pragma GCC unroll 4
   for (int h = GW_WIDE / 2; h; h /= 2)
@@ -181,7 +185,7 @@ static inline float gw_top_row(const float* s, int64_t n) {
   return last[0];
 }
 
-static inline float gw_sum_row(const float* s, int64_t n) {
+static inline float gw_attend_sum(const float* s, int64_t n) {
   GwVector sums[GW_WIDE / GW_LANES];
   float last[GW_WIDE];
   for (int l = 0; l < GW_WIDE / GW_LANES; l++) sums[l] = gw_all(0);
@@ -195,33 +199,33 @@ static inline float gw_sum_row(const float* s, int64_t n) {
   return last[0];
 }
 
-/* Weights of a row over one block of keys, in place, zeros behind them. top and sum are those of all
- * blocks so far; returns what earlier results of the row are to be multiplied by. */
-static float gw_weigh_row(const GwAttention* t, const GwHead* head, int64_t i, int64_t key,
+/* Weights of a row over one block of keys, in place, zeros behind them. top and sum are those of
+ * all blocks so far; returns what earlier results of the row are to be multiplied by. */
+static float gw_attend_weigh(const GwAttention* t, const GwHead* head, int64_t i, int64_t key,
                           int64_t some, float* s, float* top, float* sum) {
-  int64_t n = gw_seen(t, i, key, some), wide = gw_padded(n, GW_WIDE);
+  int64_t n = gw_attend_seen(t, i, key, some), wide = gw_attend_padded(n, GW_WIDE);
   if (n == 0) {
-    memset(s, 0, (size_t)gw_padded(some, GW_WIDE) * sizeof(float));
+    memset(s, 0, (size_t)gw_attend_padded(some, GW_WIDE) * sizeof(float));
     return 1;
   }
-  if (t->masked) gw_mask_row(t, head, i, key, n, s);
+  if (t->masked) gw_attend_mask(t, head, i, key, n, s);
   for (int64_t j = n; j < wide; j++) s[j] = -INFINITY;
-  float best = GW_MAX(*top, gw_top_row(s, wide)), base = best == -INFINITY ? 0 : best;
+  float best = GW_MAX(*top, gw_attend_top(s, wide)), base = best == -INFINITY ? 0 : best;
   float before = *top == -INFINITY ? 0 : gw_exp(*top - base);
   for (int64_t j = 0; j < wide; j += GW_WIDE)
     for (int l = 0; l < GW_WIDE; l++) s[j + l] = gw_exp(s[j + l] - base);
-  *sum = *sum * before + gw_sum_row(s, wide);
+  *sum = *sum * before + gw_attend_sum(s, wide);
   *top = best;
-  for (int64_t j = wide; j < gw_padded(some, GW_WIDE); j++) s[j] = 0;
+  for (int64_t j = wide; j < gw_attend_padded(some, GW_WIDE); j++) s[j] = 0;
   if (t->kept > 0) {
-    float drop[GW_KEYS];
-    gw_drop_row(t, head, i, key, n, drop);
+    float drop[GW_ATTEND_KEYS];
+    gw_attend_drop(t, head, i, key, n, drop);
     for (int64_t j = 0; j < n; j++) s[j] *= drop[j];
   }
   return before;
 }
 
-/* Memory of a head: a block of queries, all keys packed, a block of scores, results of the block. */
+/* Memory of a head: a block of queries, all keys packed, a block of scores, its results. */
 typedef struct {
   float *q, *k, *v, *s, *o;
 } GwForward;
@@ -229,23 +233,23 @@ typedef struct {
 /* y and lse of rows first..last of one head. */
 static void gw_attend_rows(const GwAttention* t, const GwHead* head, const float* q, float* y,
                            float* lse, int64_t first, int64_t last, const GwForward* w) {
-  float top[GW_KEYS], sum[GW_KEYS];
+  float top[GW_ATTEND_KEYS], sum[GW_ATTEND_KEYS];
   for (int64_t i = first; i < last; i += t->block) {
-    int64_t rows = GW_MIN(t->block, last - i), height = gw_padded(rows, GW_STRIP);
-    gw_pack_rows(q + i * t->q_row, t->q_row, rows, t->depth, t->scale, height, t->deep, w->q);
+    int64_t rows = GW_MIN(t->block, last - i), height = gw_attend_padded(rows, GW_ATTEND_ROWS);
+    gw_attend_pack(q + i * t->q_row, t->q_row, rows, t->depth, t->scale, height, t->deep, w->q);
     memset(w->o, 0, (size_t)(height * t->broad) * sizeof(float));
     for (int64_t r = 0; r < rows; r++) top[r] = -INFINITY, sum[r] = 0;
     int64_t end = t->causal ? GW_MIN(t->keys, i + rows) : t->keys;
-    for (int64_t j = 0; j < end; j += GW_KEYS) {
-      int64_t some = GW_MIN(GW_KEYS, t->keys - j), wide = gw_padded(some, GW_WIDE);
+    for (int64_t j = 0; j < end; j += GW_ATTEND_KEYS) {
+      int64_t some = GW_MIN(GW_ATTEND_KEYS, t->keys - j), wide = gw_attend_padded(some, GW_WIDE);
       int64_t reach = t->causal ? i - j : t->keys;
-      gw_scores(height, reach, t->deep, w->q, w->k + j * t->deep, wide, w->s);
+      gw_attend_scores(height, reach, t->deep, w->q, w->k + j * t->deep, wide, w->s);
       for (int64_t r = 0; r < rows; r++) {
-        float before = gw_weigh_row(t, head, i + r, j, some, w->s + r * wide, top + r, sum + r);
+        float before = gw_attend_weigh(t, head, i + r, j, some, w->s + r * wide, top + r, sum + r);
         if (j > 0 && before != 1)
           for (int64_t c = 0; c < t->broad; c++) w->o[r * t->broad + c] *= before;
       }
-      gw_gather(height, reach, some, w->s, wide, w->v + j * t->broad, t->broad, w->o);
+      gw_attend_gather(height, reach, some, w->s, wide, w->v + j * t->broad, t->broad, w->o);
     }
     for (int64_t r = 0; r < rows; r++) {
       const float share = sum[r] == 0 ? 0 : 1 / sum[r], *from = w->o + r * t->broad;
@@ -259,29 +263,30 @@ static void gw_attend_rows(const GwAttention* t, const GwHead* head, const float
 static void gw_attend(const GwAttention* t, const GwHead* head, const float* q, const float* k,
                       const float* v, float* y, float* lse, int64_t first, int64_t last,
                       float* work) {
-  int64_t end = t->causal ? GW_MIN(t->keys, last + GW_STRIP) : t->keys;
+  int64_t end = t->causal ? GW_MIN(t->keys, last + GW_ATTEND_ROWS) : t->keys;
   GwForward w;
   w.q = work;
   w.k = w.q + t->block * t->deep;
-  w.v = w.k + gw_padded(t->keys, GW_WIDE) * t->deep;
-  w.s = w.v + gw_padded(t->keys, GW_WIDE) * t->broad;
-  w.o = w.s + t->block * GW_KEYS;
-  gw_pack_keys(k, t->k_row, t->keys, t->depth, t->deep, w.k);
-  gw_pack_rows(v, t->v_row, end, t->wide, 1, end, t->broad, w.v);
+  w.v = w.k + gw_attend_padded(t->keys, GW_WIDE) * t->deep;
+  w.s = w.v + gw_attend_padded(t->keys, GW_WIDE) * t->broad;
+  w.o = w.s + t->block * GW_ATTEND_KEYS;
+  gw_attend_keys(k, t->k_row, t->keys, t->depth, t->deep, w.k);
+  gw_attend_pack(v, t->v_row, end, t->wide, 1, end, t->broad, w.v);
   gw_attend_rows(t, head, q, y, lse, first, last, &w);
 }
 
-/* Packed for the gradient: of keys k turned, v turned and k in rows times the scale, with what flows
- * into them (k, v), for all query heads that share them; of queries q, g and what flows into q. */
+/* Packed for the gradient. Of keys, for all heads of queries that share them: k and v turned, k in
+ * rows times the scale, what flows into k and v. Of queries: q, g, and what flows into q. */
 typedef struct {
   float *kt, *vt, *k, *into_k, *into_v, *q, *g, *into_q, *level, *s, *p;
 } GwBackward;
 
 static int64_t gw_attention_split(const GwAttention* t, float* work, GwBackward* w) {
-  int64_t keys = gw_padded(t->keys, GW_WIDE) + GW_STRIP, rows = gw_padded(t->rows, GW_STRIP);
+  int64_t keys = gw_attend_padded(t->keys, GW_WIDE) + GW_ATTEND_ROWS;
+  int64_t rows = gw_attend_padded(t->rows, GW_ATTEND_ROWS), tile = t->block * GW_ATTEND_KEYS;
   int64_t sizes[] = {keys * t->deep, keys * t->broad, keys * t->deep, keys * t->deep,
                      keys * t->broad, rows * t->deep, rows * t->broad, rows * t->deep,
-                     gw_padded(rows, GW_WIDE), t->block * GW_KEYS, t->block * GW_KEYS};
+                     gw_attend_padded(rows, GW_WIDE), tile, tile};
   float** parts[] = {&w->kt, &w->vt, &w->k, &w->into_k, &w->into_v, &w->q, &w->g, &w->into_q,
                      &w->level, &w->s, &w->p};
   int64_t total = 0;
@@ -291,15 +296,15 @@ static int64_t gw_attention_split(const GwAttention* t, float* work, GwBackward*
 
 /* Weights and slopes of a row over one block of keys: s becomes the weights after dropout, p, which
  * comes as g vᵀ, what flows into the scores. Zeros behind those that are seen. */
-static void gw_slope_row(const GwAttention* t, const GwHead* head, int64_t i, int64_t key,
+static void gw_attend_slope(const GwAttention* t, const GwHead* head, int64_t i, int64_t key,
                          int64_t some, float lse, float level, float* restrict s,
                          float* restrict p) {
-  int64_t n = gw_seen(t, i, key, some), wide = gw_padded(some, GW_WIDE);
-  if (t->masked) gw_mask_row(t, head, i, key, n, s);
+  int64_t n = gw_attend_seen(t, i, key, some), wide = gw_attend_padded(some, GW_WIDE);
+  if (t->masked) gw_attend_mask(t, head, i, key, n, s);
   const float base = lse == -INFINITY ? 0 : lse;
   if (t->kept > 0) {
-    float drop[GW_KEYS];
-    gw_drop_row(t, head, i, key, n, drop);
+    float drop[GW_ATTEND_KEYS];
+    gw_attend_drop(t, head, i, key, n, drop);
     for (int64_t j = 0; j < n; j++) {
       const float e = gw_exp(s[j] - base);
       p[j] = e * (p[j] * drop[j] - level);
@@ -315,7 +320,7 @@ static void gw_slope_row(const GwAttention* t, const GwHead* head, int64_t i, in
   for (int64_t j = n; j < wide; j++) s[j] = p[j] = 0;
 }
 
-static inline float gw_dot(const float* restrict a, const float* restrict b, int64_t n) {
+static inline float gw_attend_dot(const float* restrict a, const float* restrict b, int64_t n) {
   float sums[GW_WIDE] = {0};
   int64_t j = 0;
   for (; j + GW_WIDE <= n; j += GW_WIDE)
@@ -328,39 +333,42 @@ static inline float gw_dot(const float* restrict a, const float* restrict b, int
 
 /* Keys packed, and room for what flows into them cleared. */
 static void gw_back_keys(const GwAttention* t, const float* k, const float* v, GwBackward* w) {
-  int64_t padded = gw_padded(t->keys, GW_WIDE);
-  gw_pack_keys(k, t->k_row, t->keys, t->depth, t->deep, w->kt);
-  gw_pack_keys(v, t->v_row, t->keys, t->wide, t->broad, w->vt);
-  gw_pack_rows(k, t->k_row, t->keys, t->depth, t->scale, padded, t->deep, w->k);
-  memset(w->into_k, 0, (size_t)((padded + GW_STRIP) * t->deep) * sizeof(float));
-  memset(w->into_v, 0, (size_t)((padded + GW_STRIP) * t->broad) * sizeof(float));
+  int64_t padded = gw_attend_padded(t->keys, GW_WIDE);
+  gw_attend_keys(k, t->k_row, t->keys, t->depth, t->deep, w->kt);
+  gw_attend_keys(v, t->v_row, t->keys, t->wide, t->broad, w->vt);
+  gw_attend_pack(k, t->k_row, t->keys, t->depth, t->scale, padded, t->deep, w->k);
+  memset(w->into_k, 0, (size_t)((padded + GW_ATTEND_ROWS) * t->deep) * sizeof(float));
+  memset(w->into_v, 0, (size_t)((padded + GW_ATTEND_ROWS) * t->broad) * sizeof(float));
 }
 
 /* One query head: adds to what flows into its keys, and writes what flows into q. */
 static void gw_back_head(const GwAttention* t, const GwHead* head, const float* q, const float* g,
                          const float* y, const float* lse, float* into_q, GwBackward* w) {
-  int64_t height = gw_padded(t->rows, GW_STRIP);
-  gw_pack_rows(q, t->q_row, t->rows, t->depth, t->scale, height, t->deep, w->q);
-  gw_pack_rows(g, t->g_row, t->rows, t->wide, 1, height, t->broad, w->g);
+  int64_t height = gw_attend_padded(t->rows, GW_ATTEND_ROWS);
+  gw_attend_pack(q, t->q_row, t->rows, t->depth, t->scale, height, t->deep, w->q);
+  gw_attend_pack(g, t->g_row, t->rows, t->wide, 1, height, t->broad, w->g);
   memset(w->into_q, 0, (size_t)(height * t->deep) * sizeof(float));
   for (int64_t i = 0; i < t->rows; i++) {
-    w->level[i] = gw_dot(w->g + i * t->broad, y + i * t->y_row, t->wide);
+    w->level[i] = gw_attend_dot(w->g + i * t->broad, y + i * t->y_row, t->wide);
   }
-  for (int64_t j = 0; j < t->keys; j += GW_KEYS) {
-    int64_t some = GW_MIN(GW_KEYS, t->keys - j), wide = gw_padded(some, GW_WIDE);
+  for (int64_t j = 0; j < t->keys; j += GW_ATTEND_KEYS) {
+    int64_t some = GW_MIN(GW_ATTEND_KEYS, t->keys - j), wide = gw_attend_padded(some, GW_WIDE);
     for (int64_t i = 0; i < t->rows; i += t->block) {
-      int64_t rows = GW_MIN(t->block, t->rows - i), tall = gw_padded(rows, GW_STRIP);
+      int64_t rows = GW_MIN(t->block, t->rows - i), tall = gw_attend_padded(rows, GW_ATTEND_ROWS);
       if (t->causal && i + rows <= j) continue;
       int64_t reach = t->causal ? i - j : t->keys;
-      gw_scores(tall, reach, t->deep, w->q + i * t->deep, w->kt + j * t->deep, wide, w->s);
-      gw_scores(tall, reach, t->broad, w->g + i * t->broad, w->vt + j * t->broad, wide, w->p);
+      gw_attend_scores(tall, reach, t->deep, w->q + i * t->deep, w->kt + j * t->deep, wide, w->s);
+      gw_attend_scores(tall, reach, t->broad, w->g + i * t->broad, w->vt + j * t->broad, wide,
+                       w->p);
       for (int64_t r = 0; r < rows; r++)
-        gw_slope_row(t, head, i + r, j, some, lse[i + r], w->level[i + r], w->s + r * wide,
+        gw_attend_slope(t, head, i + r, j, some, lse[i + r], w->level[i + r], w->s + r * wide,
                      w->p + r * wide);
-      gw_spread(rows, reach, some, w->s, wide, w->g + i * t->broad, t->broad,
+      gw_attend_spread(rows, reach, some, w->s, wide, w->g + i * t->broad, t->broad,
                 w->into_v + j * t->broad);
-      gw_spread(rows, reach, some, w->p, wide, w->q + i * t->deep, t->deep, w->into_k + j * t->deep);
-      gw_gather(tall, reach, some, w->p, wide, w->k + j * t->deep, t->deep, w->into_q + i * t->deep);
+      gw_attend_spread(rows, reach, some, w->p, wide, w->q + i * t->deep, t->deep,
+                w->into_k + j * t->deep);
+      gw_attend_gather(tall, reach, some, w->p, wide, w->k + j * t->deep, t->deep,
+                w->into_q + i * t->deep);
     }
   }
   for (int64_t i = 0; i < t->rows; i++)
