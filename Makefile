@@ -8,7 +8,7 @@ JSON ?=
 ROWS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test soak check format bench-service bench-cpu clean
+.PHONY: help demo up test test-interpreted soak check format bench-service bench-cpu clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST)
@@ -21,6 +21,10 @@ up: $(VENV)/.installed ## run the service on this machine until Ctrl-C
 
 test: $(VENV)/.installed-test ## run the whole test suite
 	$(BIN)/python -m pytest -q -m "not soak"
+
+test-interpreted: $(VENV)/.installed-test ## run the engine's tests as on a machine without a compiler
+	GRADWORKS_COMPILER=none $(BIN)/python -m pytest -q -m "not soak" tests/engine \
+		--ignore tests/engine/backend
 
 soak: $(VENV)/.installed-test ## run the tests that take minutes
 	$(BIN)/python -m pytest -q -m soak --timeout 3600

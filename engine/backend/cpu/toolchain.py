@@ -34,7 +34,6 @@ _PROBE = "#include <math.h>\n#include <pthread.h>\nint gw_one(void) { return 1; 
 
 #: Contraction off: a*b+c is fused only where fmaf says so, so results depend on no compiler's whim.
 FLAGS = (
-    "-O3",
     "-std=gnu11",
     "-fPIC",
     "-ffp-contract=off",
@@ -44,18 +43,36 @@ FLAGS = (
     "-fno-sanitize=all",
 )
 
+SPEED = ("-O3",)
+#: For GCC: the parts of -O3 that kernels gain from, in two thirds of its time.
+GNU_SPEED = (
+    "-O2",
+    "-ftree-vectorize",
+    "-fvect-cost-model=dynamic",
+    "-fpeel-loops",
+    "-fipa-cp-clone",
+    "-finline-functions",
+    "--param=max-inline-insns-single=200",
+    "--param=max-inline-insns-auto=30",
+)
+
 
 @dataclass(frozen=True)
 class Toolchain:
-    """A compiler that was seen to work. `native`: code may use all this processor has."""
+    """A compiler that was seen to work. `native`: code may use all this processor has.
+
+    gnu: it is GCC.
+    """
 
     command: tuple[str, ...]
     version: str
     native: bool
+    gnu: bool = False
 
     @property
     def flags(self) -> tuple[str, ...]:
-        return (*FLAGS, "-march=native") if self.native else FLAGS
+        speed = GNU_SPEED if self.gnu else SPEED
+        return (*speed, *FLAGS, "-march=native") if self.native else (*speed, *FLAGS)
 
 
 def find() -> Toolchain | None:
@@ -111,7 +128,7 @@ def probe(command: tuple[str, ...]) -> Toolchain | None:
         return None
     first = (version.splitlines() or [""])[0]
     for native in (True, False):
-        toolchain = Toolchain(command, first, native)
+        toolchain = Toolchain(command, first, native, "Free Software Foundation" in version)
         with suppress(CompileError, OSError):
             if load(toolchain, _PROBE).gw_one() == 1:
                 return toolchain
