@@ -4,6 +4,7 @@
 #ifndef GW_WINOGRAD_H
 #define GW_WINOGRAD_H
 #include "conv.h"
+#include "turns.h"
 
 enum { GW_POINTS = 36, GW_BLOCK_ROWS = 32, GW_DEEP = 96 };
 
@@ -76,10 +77,50 @@ GW_INLINE GwTile gw_winograd_tile(const int64_t* grid, int64_t tile) {
   return t;
 }
 
-/* d[36][16] of one channel for up to 16 tiles, from `first` on. */
-static void gw_winograd_gather(const GwWindows* w, const float* x, const GwTile* tiles,
+#if defined(__AVX2__)
+/* What a tile sees: where its first row starts, which numbers and which rows lie in the image. */
+typedef struct {
+  __m256i kept;
+  int64_t at;
+  uint32_t rows;
+} GwSight;
+
+static GwSight gw_winograd_sight(const GwWindows* w, const GwTile* tile) {
+  const int64_t top = tile->y + w->offset[0][1], left = tile->x + w->offset[0][2];
+  GwSight s = {gw_lanes_between(GW_MAX(-left, 0), GW_MIN(w->size[2] - left, 6)),
+               tile->n * w->image + top * w->size[2] + left, 0};
+  for (int r = 0; r < 6; r++) s.rows |= (uint32_t)(top + r >= 0 && top + r < w->size[1]) << r;
+  return s;
+}
+
+/* d[36][16] of one channel for up to 16 tiles, zeros for the lanes after them. */
+static void gw_winograd_gather(const GwWindows* w, const float* x, const GwSight* tiles,
+                               int64_t count, float* d) {
+  const __m256i none = _mm256_setzero_si256();
+  for (int64_t l = 0; l < 16; l += 8)
+    for (int r = 0; r < 6; r++) {
+      __m256 v[8];
+      for (int i = 0; i < 8; i++) {
+        const GwSight* s = tiles + GW_MIN(l + i, count - 1);
+        const int whole = l + i < count && (s->rows >> r & 1);
+        v[i] = _mm256_maskload_ps(x + s->at + r * w->size[2], whole ? s->kept : none);
+      }
+      gw_turn_six(v, d + r * 96 + l, 16);
+    }
+}
+#else
+typedef GwTile GwSight;
+
+static GwSight gw_winograd_sight(const GwWindows* w, const GwTile* tile) {
+  (void)w;
+  return *tile;
+}
+
+/* d[36][16] of one channel for up to 16 tiles, zeros for the lanes after them. */
+static void gw_winograd_gather(const GwWindows* w, const float* x, const GwSight* tiles,
                                int64_t count, float* d) {
   const int32_t* start = w->offset[0];
+  if (count < 16) memset(d, 0, GW_POINTS * 16 * sizeof(float));
   for (int64_t l = 0; l < count; l++) {
     int64_t top = tiles[l].y + start[1], left = tiles[l].x + start[2];
     const float* image = x + tiles[l].n * w->image;
@@ -97,6 +138,7 @@ static void gw_winograd_gather(const GwWindows* w, const float* x, const GwTile*
     }
   }
 }
+#endif
 
 /* GW_HIGH rows of c = packed weights times `vectors` * 16 columns of a panel. */
 static void gw_narrow_product(int64_t depth, const float* a, const float* b, float* c, int vectors) {
@@ -118,6 +160,24 @@ static void gw_winograd_put(const GwWindows* w, const GwTarget* g, const GwTile*
   float line[24 * 16] __attribute__((aligned(64))), s[16 * 16] __attribute__((aligned(64)));
   for (int k = 0; k < 6; k++) gw_from_points(m + k * point, (int)(6 * point), line + k * 16, 96);
   for (int k = 0; k < 4; k++) gw_from_points(line + k * 96, 16, s + k * 64, 16);
+#if defined(__AVX2__)
+  for (int64_t l = 0; l < count; l += 8)
+    for (int64_t r = 0; r < 4; r++) {
+      __m256 v[4];
+      for (int e = 0; e < 4; e++)
+        v[e] = _mm256_loadu_ps(s + (r * 4 + e) * 16 + l) + _mm256_set1_ps(bias);
+      gw_turn_four(v);
+      for (int64_t i = 0; i < GW_MIN(8, count - l); i++) {
+        const GwTile* t = tiles + l + i;
+        if (t->y + r >= w->grid[1]) continue;
+        float* at = y + t->n * g->image + (t->y + r) * g->size[2] + t->x;
+        const __m256 whole = v[i & 3];
+        const __m128 half = i < 4 ? _mm256_castps256_ps128(whole) : _mm256_extractf128_ps(whole, 1);
+        if (t->x + 4 <= w->grid[2]) _mm_storeu_ps(at, half);
+        else for (int64_t e = 0; e < w->grid[2] - t->x; e++) at[e] = half[e];
+      }
+    }
+#else
   for (int64_t l = 0; l < count; l++) {
     float* at = y + tiles[l].n * g->image + tiles[l].y * g->size[2] + tiles[l].x;
     int64_t high = GW_MIN(4, w->grid[1] - tiles[l].y), wide = GW_MIN(4, w->grid[2] - tiles[l].x);
@@ -129,6 +189,7 @@ static void gw_winograd_put(const GwWindows* w, const GwTarget* g, const GwTile*
         for (int64_t e = 0; e < wide; e++) at[r * g->size[2] + e] = s[(r * 4 + e) * 16 + l] + bias;
     }
   }
+#endif
 }
 
 /* The windows of a panel of tiles at their points: out[point][channel][GW_SHEET], points `pitch`
@@ -137,13 +198,16 @@ static void gw_winograd_windows(const GwWindows* w, const float* x, int64_t chan
                                 int64_t count, int64_t pitch, float* out) {
   float d[GW_POINTS * 16] __attribute__((aligned(64)));
   float line[GW_POINTS * 16] __attribute__((aligned(64)));
-  GwTile tiles[GW_SHEET];
-  for (int64_t l = 0; l < count; l++) tiles[l] = gw_winograd_tile(w->grid, first + l);
+  GwSight tiles[GW_SHEET];
+  for (int64_t l = 0; l < count; l++) {
+    const GwTile tile = gw_winograd_tile(w->grid, first + l);
+    tiles[l] = gw_winograd_sight(w, &tile);
+  }
   for (int64_t c = 0; c < channels; c++)
     for (int64_t j = 0; j < GW_SHEET; j += 16) {
-      int64_t some = GW_MAX(0, GW_MIN(16, count - j));
-      if (some < 16) memset(d, 0, sizeof d);
-      gw_winograd_gather(w, x + c * w->plane, tiles + j, some, d);
+      const int64_t some = GW_MIN(16, count - j);
+      if (some > 0) gw_winograd_gather(w, x + c * w->plane, tiles + j, some, d);
+      else memset(d, 0, sizeof d);
       for (int k = 0; k < 6; k++) gw_to_points(d + k * 16, 96, line + k * 16, 96);
       for (int k = 0; k < 6; k++)
         gw_to_points(line + k * 96, 16, out + 6 * k * pitch + c * GW_SHEET + j, (int)pitch);
@@ -212,6 +276,40 @@ GW_INLINE void gw_spread_points(const float* restrict g, int step, float* restri
           v[4 * to + l] = c - e; v[5 * to + l] = g3;)
 }
 
+/* d[16][16] of one tile of up to 16 channels of g, zeros beyond them and beyond the image. */
+static void gw_winograd_flow(const float* g, const GwWindows* w, int64_t some, int64_t high,
+                             int64_t wide, float* d) {
+#if defined(__AVX2__)
+  const __m128i kept = _mm256_castsi256_si128(gw_lanes_between(0, wide));
+  const __m128i none = _mm_setzero_si128();
+  for (int64_t l = 0; l < 16; l += 8)
+    for (int64_t r = 0; r < 4; r++) {
+      __m256 v[4];
+      for (int64_t i = 0; i < 4; i++) {
+        const float* from = g + (l + i) * w->places + r * w->grid[2];
+        const __m128 a = _mm_maskload_ps(from, r < high && l + i < some ? kept : none);
+        const __m128 b = _mm_maskload_ps(from + 4 * w->places,
+                                         r < high && l + i + 4 < some ? kept : none);
+        v[i] = _mm256_set_m128(b, a);
+      }
+      gw_turn_four(v);
+      for (int e = 0; e < 4; e++) _mm256_storeu_ps(d + (r * 4 + e) * 16 + l, v[e]);
+    }
+#else
+  if (some < 16 || high < 4 || wide < 4) memset(d, 0, 256 * sizeof(float));
+  for (int64_t l = 0; l < some; l++) {
+    const float* from = g + l * w->places;
+    if (high == 4 && wide == 4) {
+      for (int r = 0; r < 4; r++)
+        for (int e = 0; e < 4; e++) d[(r * 4 + e) * 16 + l] = from[r * w->grid[2] + e];
+    } else {
+      for (int64_t r = 0; r < high; r++)
+        for (int64_t e = 0; e < wide; e++) d[(r * 4 + e) * 16 + l] = from[r * w->grid[2] + e];
+    }
+  }
+#endif
+}
+
 /* The gradient of a panel of tiles at their points: out[point][tile][lanes], points `pitch` apart;
  * a lane for each of `rows` channels of g, zeros in the others and after the last tile. Tiles are
  * `across` apart. */
@@ -225,17 +323,7 @@ static void gw_winograd_flows(const GwWindows* w, const float* g, int64_t image,
     int64_t high = GW_MIN(4, w->grid[1] - tile.y), wide = GW_MIN(4, w->grid[2] - tile.x);
     for (int64_t i = 0; i < lanes; i += 16) {
       int64_t some = t < count ? GW_MIN(16, rows - i) : 0;
-      if (some < 16 || high < 4 || wide < 4) memset(d, 0, sizeof d);
-      for (int64_t l = 0; l < some; l++) {
-        const float* from = at + (i + l) * w->places;
-        if (high == 4 && wide == 4) {
-          for (int r = 0; r < 4; r++)
-            for (int e = 0; e < 4; e++) d[(r * 4 + e) * 16 + l] = from[r * w->grid[2] + e];
-        } else {
-          for (int64_t r = 0; r < high; r++)
-            for (int64_t e = 0; e < wide; e++) d[(r * 4 + e) * 16 + l] = from[r * w->grid[2] + e];
-        }
-      }
+      gw_winograd_flow(at + i * w->places, w, some, high, wide, d);
       for (int k = 0; k < 4; k++) gw_spread_points(d + k * 16, 64, line + k * 16, 64);
       for (int k = 0; k < 6; k++)
         gw_spread_points(line + k * 64, 16, out + 6 * k * pitch + t * across + i, (int)pitch);

@@ -1,0 +1,41 @@
+/* Small pieces of images turned round, so that lanes are tiles or channels. */
+#ifndef GW_TURNS_H
+#define GW_TURNS_H
+#include "vectors.h"
+#if defined(__AVX2__)
+#include <immintrin.h>
+
+/* Each half of four vectors as four rows: rows become columns. */
+GW_INLINE void gw_turn_four(__m256* v) {
+  const __m256 a = _mm256_unpacklo_ps(v[0], v[1]), b = _mm256_unpackhi_ps(v[0], v[1]);
+  const __m256 c = _mm256_unpacklo_ps(v[2], v[3]), d = _mm256_unpackhi_ps(v[2], v[3]);
+  v[0] = _mm256_shuffle_ps(a, c, 0x44);
+  v[1] = _mm256_shuffle_ps(a, c, 0xee);
+  v[2] = _mm256_shuffle_ps(b, d, 0x44);
+  v[3] = _mm256_shuffle_ps(b, d, 0xee);
+}
+
+/* out[6][.] (rows `pitch` apart, eight lanes) of the first six numbers of eight vectors. */
+GW_INLINE void gw_turn_six(const __m256* v, float* out, int64_t pitch) {
+  __m256 near[4], far[4];
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; i++) {
+    near[i] = _mm256_permute2f128_ps(v[i], v[i + 4], 0x20);
+    far[i] = _mm256_permute2f128_ps(v[i], v[i + 4], 0x31);
+  }
+  gw_turn_four(near);
+  gw_turn_four(far);
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; i++) _mm256_storeu_ps(out + i * pitch, near[i]);
+  _mm256_storeu_ps(out + 4 * pitch, far[0]);
+  _mm256_storeu_ps(out + 5 * pitch, far[1]);
+}
+
+/* Lanes from..to, the others nothing. */
+GW_INLINE __m256i gw_lanes_between(int64_t from, int64_t to) {
+  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  return _mm256_and_si256(_mm256_cmpgt_epi32(lane, _mm256_set1_epi32((int)from - 1)),
+                          _mm256_cmpgt_epi32(_mm256_set1_epi32((int)to), lane));
+}
+#endif
+#endif
