@@ -22,7 +22,7 @@ from engine.ops.scalar import Expr, argument
 #: Operations of a part where several small products make one.
 PART_FLOPS = 250_000
 #: Operations from which BLAS is faster, of one product; and of a part that is worth its packing.
-BLAS_FLOPS, BLAS_PART_FLOPS = 400_000_000, 900_000
+BLAS_FLOPS, BLAS_PART_FLOPS = 4_000_000_000, 900_000
 BLAS_PARTS, BLAS_LENGTH = 8, 96
 
 
