@@ -133,19 +133,16 @@ GW_INLINE void gw_step_idle(const int CELL, const GwRecurrence* r, GwSpot at, in
   }
 }
 
-GW_INLINE void gw_step_rows(const int CELL, const int ROWS, const GwRecurrence* r, int64_t b,
-                            int64_t t, int64_t unit, const float* h, float* next, float* c) {
-  enum { MOST = 6 * 4 * GW_LANES };
-  float s[MOST];
-  const int G = GW_BLOCKS(CELL);
+/* What follows the products s of `count` rows from b on with the hidden weights. */
+GW_INLINE void gw_step_after(const int CELL, const GwRecurrence* r, int64_t b, int64_t count,
+                             int64_t t, int64_t unit, const float* h, float* next, float* c,
+                             const float* s) {
   const int64_t n = r->hidden, width = GW_MIN(GW_LANES, n - unit);
-  gw_step_tile(ROWS, G, n, h + b * n, r->panels + unit * n * G, s);
-  for (int i = 0; i < ROWS; i++) {
-    GwSpot at = {h + (b + i) * n, next + (b + i) * n, c + (b + i) * n,
-                 (b + i) * r->steps + t, unit};
-    if (r->ends && t >= r->ends[b + i]) gw_step_idle(CELL, r, at, width);
-    else if (width == GW_LANES) gw_step_units(CELL, r, at, s + i * G * GW_LANES, GW_LANES);
-    else gw_step_units(CELL, r, at, s + i * G * GW_LANES, width);
+  for (int64_t i = b; i < b + count; i++, s += GW_BLOCKS(CELL) * GW_LANES) {
+    GwSpot at = {h + i * n, next + i * n, c + i * n, i * r->steps + t, unit};
+    if (r->ends && t >= r->ends[i]) gw_step_idle(CELL, r, at, width);
+    else if (width == GW_LANES) gw_step_units(CELL, r, at, s, GW_LANES);
+    else gw_step_units(CELL, r, at, s, width);
   }
 }
 
@@ -161,14 +158,14 @@ GW_INLINE void gw_recurrent_forward(const int CELL, const GwRecurrence* r) {
   for (int64_t i = 0; i < r->steps; i++) {
     const int64_t t = r->reverse ? r->steps - 1 - i : i;
     for (int64_t unit = 0; unit < n; unit += GW_LANES)
-      for (int64_t b = 0, left = r->rows; left; b = r->rows - left) {
-        if (left >= GW_STEP_ROWS && left != 4) {
-          gw_step_rows(CELL, GW_STEP_ROWS, r, b, t, unit, h, next, c), left -= GW_STEP_ROWS;
-        } else if (left >= 2) {
-          gw_step_rows(CELL, 2, r, b, t, unit, h, next, c), left -= 2;
-        } else {
-          gw_step_rows(CELL, 1, r, b, t, unit, h, next, c), left--;
-        }
+      for (int64_t b = 0, left = r->rows, count; left; b += count, left -= count) {
+        float s[GW_STEP_ROWS * 4 * GW_LANES];
+        const float *a = h + b * n, *panel = r->panels + unit * n * GW_BLOCKS(CELL);
+        count = left >= GW_STEP_ROWS && left != 4 ? GW_STEP_ROWS : left >= 2 ? 2 : 1;
+        if (count == GW_STEP_ROWS) gw_step_tile(GW_STEP_ROWS, GW_BLOCKS(CELL), n, a, panel, s);
+        else if (count == 2) gw_step_tile(2, GW_BLOCKS(CELL), n, a, panel, s);
+        else gw_step_tile(1, GW_BLOCKS(CELL), n, a, panel, s);
+        gw_step_after(CELL, r, b, count, t, unit, h, next, c, s);
       }
     float* swap = h;
     h = next, next = swap;
