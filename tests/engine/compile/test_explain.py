@@ -69,6 +69,15 @@ def test_a_large_step_is_told_in_part() -> None:
     assert "… and" in text(found)
 
 
+def test_of_a_very_large_step_only_the_trace_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.compile.explain.MOST_NODES", 10)
+    found = explained("mlp")
+    assert [stage.name for stage in found.stages] == ["trace"]
+    assert found.left_out == {"nodes": found.stages[0].nodes}
+    assert (found.kernels, found.arena, found.totals) == ([], [], {})
+    assert text(found).startswith("passes")
+
+
 def test_nothing_of_the_size_of_a_tensor_is_allocated() -> None:
     case = CASES["mlp"]
     model = case.build()
