@@ -65,7 +65,7 @@ ROWS = (
         "tabular", "8 embeddings + MLP 256, batch 512, AdamW", "tabular", 512, 2.0, "adamw", lr=3e-4
     ),
     Row("cnn", "CNN 3-32-64, BatchNorm, 32×32, batch 64, Adam", "cnn", 64, 1.8, "adam", lr=1e-4),
-    Row("resnet18", "ResNet-18, CIFAR stem, batch 32, SGD", "resnet18", 32, 1.2, "sgd", lr=1e-4),
+    Row("resnet18", "ResNet-18, CIFAR stem, batch 32, SGD", "resnet18", 32, 1.2, "sgd", lr=3e-5),
     Row(
         "transformer",
         "2-layer transformer, d 128, 32×64 tokens, AdamW",
