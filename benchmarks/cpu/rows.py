@@ -60,7 +60,15 @@ ROWS = (
         "adam",
         (("torch_eager", 4.0),),
     ),
-    Row("mlp-large", "MLP 784-512-512-10, batch 256, Adam", "mlp_large", 256, 1.2, "adam"),
+    Row(
+        "mlp-large",
+        "MLP 784-512-512-10, batch 256, Adam",
+        "mlp_large",
+        256,
+        1.2,
+        "adam",
+        lr=1e-4,
+    ),
     Row(
         "tabular", "8 embeddings + MLP 256, batch 512, AdamW", "tabular", 512, 2.0, "adamw", lr=3e-4
     ),
