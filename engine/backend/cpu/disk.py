@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 
 CACHE_BYTES = 512 << 20
-_KINDS = ("*.so", "*.plan")
+_KINDS = ("*.so", "*.o", "*.plan")
 _STALE_SECONDS = 3600  # after which nobody writes to an unfinished file any more
 
 

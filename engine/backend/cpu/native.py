@@ -57,8 +57,8 @@ class Native(Interpreter):
         """on_fault: told why, where a kernel would not do what its reference does."""
         super().__init__(plan, residents, arena)
         self.threads, self._on_fault = threads, on_fault
-        self.code, self._library = recall.code_of(plan, chain)
         self._runtime = runtime(chain)
+        self.code, self._library = recall.code_of(plan, chain)
         self._blas = blas.find()
         self._library.gw_bind(
             ctypes.c_void_p(self._blas.sgemm if self._blas else None),
@@ -216,7 +216,7 @@ class _Segment:
 @cache
 def runtime(chain: toolchain.Toolchain) -> ctypes.CDLL:
     """The thread pool, compiled once and loaded once in a process."""
-    library = toolchain.load(chain, (toolchain.RUNTIME / "runtime.c").read_text())
+    library = toolchain.start(chain)
     library.gw_execute.restype = ctypes.c_int64
     library.gw_refusals.restype = ctypes.c_void_p
     found = blas.find()

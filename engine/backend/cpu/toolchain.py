@@ -27,6 +27,11 @@ from engine.errors import CompileError
 
 RUNTIME = Path(__file__).parent / "runtime"
 UNSET = "auto"  # what no GRADWORKS_COMPILER means
+#: Sources of the runtime whose functions kernels call, and the headers that name them.
+SHARED = {
+    "dense.c": ("attention.h", "depthwise.h", "gemm.h", "philox.h"),
+    "conv.c": ("conv.h", "flat.h", "winograd.h"),
+}
 COMPILE_SECONDS = 120
 LIBRARIES = ("-lm", "-lpthread")
 
@@ -140,6 +145,25 @@ def load(toolchain: Toolchain, *sources: str) -> ctypes.CDLL:
     return open_library(build(toolchain, *sources))
 
 
+def start(toolchain: Toolchain) -> ctypes.CDLL:
+    """The runtime. What libraries of kernels share is compiled with it, once a machine."""
+    with ThreadPoolExecutor(len(SHARED)) as pool:
+        shared = [pool.submit(_shared, toolchain, name) for name in SHARED]
+        library = load(toolchain, (RUNTIME / "runtime.c").read_text())
+        for found in shared:
+            found.result()
+    return library
+
+
+def _shared(toolchain: Toolchain, name: str) -> Path:
+    """The object of a source in SHARED, compiled or from the cache."""
+    source = (RUNTIME / name).read_text()
+    file = f"{key(toolchain, source)}.o"
+    if disk.find(file) is not None:
+        return disk.usable_folder() / file
+    return disk.keep(file, lambda path: _run(_object(toolchain, str(path)), source))
+
+
 def open_library(path: Path) -> ctypes.CDLL:
     try:
         return ctypes.CDLL(str(path))
@@ -174,17 +198,28 @@ def key(toolchain: Toolchain, *sources: str) -> str:
 
 
 def _compile(toolchain: Toolchain, sources: tuple[str, ...], target: Path) -> None:
-    compiler = [*toolchain.command, *toolchain.flags, f"-I{RUNTIME}"]
-    linked = ["-shared", "-o", str(target)]
-    if len(sources) == 1:
-        _run([*compiler, *linked, "-x", "c", "-", *LIBRARIES], sources[0])
+    shared = [
+        str(_shared(toolchain, name))
+        for name, headers in SHARED.items()
+        if any(f'#include "{header}"' in source for header in headers for source in sources)
+    ]
+    linked = [*toolchain.command, *toolchain.flags, "-shared", "-o", str(target)]
+    if len(sources) == 1 and not shared:
+        _run([*linked, f"-I{RUNTIME}", "-x", "c", "-", *LIBRARIES], sources[0])
         return
     with tempfile.TemporaryDirectory(dir=target.parent, suffix=".part") as folder:
         objects = [f"{folder}/{number}.o" for number in range(len(sources))]
-        commands = [[*compiler, "-c", "-x", "c", "-", "-o", name] for name in objects]
+        commands = [_object(toolchain, name) for name in objects]
         with ThreadPoolExecutor(len(sources)) as pool:
             list(pool.map(_run, commands, sources))
-        _run([*compiler, *linked, *objects, *LIBRARIES], "")
+        _run([*linked, *objects, *shared, *LIBRARIES], "")
+
+
+def _object(toolchain: Toolchain, target: str) -> list[str]:
+    """The command that compiles what it reads to an object."""
+    return [
+        *toolchain.command, *toolchain.flags, f"-I{RUNTIME}", "-c", "-x", "c", "-", "-o", target,
+    ]  # fmt: skip
 
 
 def _run(command: list[str], source: str) -> None:

@@ -27,6 +27,24 @@ typedef struct {
   uint64_t seed, step, first;
 } GwHead;
 
+/* Packed for the gradient. Of keys, for all heads of queries that share them: k and v turned, k in
+ * rows times the scale, what flows into k and v. Of queries: q, g, and what flows into q. */
+typedef struct {
+  float *kt, *vt, *k, *into_k, *into_v, *q, *g, *into_q, *level, *s, *p;
+} GwBackward;
+
+GW_SHARED void gw_attend(const GwAttention* t, const GwHead* head, const float* q, const float* k,
+                         const float* v, float* y, float* lse, int64_t first, int64_t last,
+                         float* work);
+GW_SHARED int64_t gw_attention_split(const GwAttention* t, float* work, GwBackward* w);
+GW_SHARED void gw_back_keys(const GwAttention* t, const float* k, const float* v, GwBackward* w);
+GW_SHARED void gw_back_head(const GwAttention* t, const GwHead* head, const float* q,
+                            const float* g, const float* y, const float* lse, float* into_q,
+                            GwBackward* w);
+GW_SHARED void gw_back_done(const GwAttention* t, float* into_k, float* into_v,
+                            const GwBackward* w);
+
+#ifdef GW_LIBRARY
 static inline int64_t gw_attend_padded(int64_t n, int64_t step) {
   return (n + step - 1) / step * step;
 }
@@ -260,9 +278,9 @@ static void gw_attend_rows(const GwAttention* t, const GwHead* head, const float
   }
 }
 
-static void gw_attend(const GwAttention* t, const GwHead* head, const float* q, const float* k,
-                      const float* v, float* y, float* lse, int64_t first, int64_t last,
-                      float* work) {
+void gw_attend(const GwAttention* t, const GwHead* head, const float* q, const float* k,
+               const float* v, float* y, float* lse, int64_t first, int64_t last,
+               float* work) {
   int64_t end = t->causal ? GW_MIN(t->keys, last + GW_ATTEND_ROWS) : t->keys;
   GwForward w;
   w.q = work;
@@ -275,13 +293,7 @@ static void gw_attend(const GwAttention* t, const GwHead* head, const float* q, 
   gw_attend_rows(t, head, q, y, lse, first, last, &w);
 }
 
-/* Packed for the gradient. Of keys, for all heads of queries that share them: k and v turned, k in
- * rows times the scale, what flows into k and v. Of queries: q, g, and what flows into q. */
-typedef struct {
-  float *kt, *vt, *k, *into_k, *into_v, *q, *g, *into_q, *level, *s, *p;
-} GwBackward;
-
-static int64_t gw_attention_split(const GwAttention* t, float* work, GwBackward* w) {
+int64_t gw_attention_split(const GwAttention* t, float* work, GwBackward* w) {
   int64_t keys = gw_attend_padded(t->keys, GW_WIDE) + GW_ATTEND_ROWS;
   int64_t rows = gw_attend_padded(t->rows, GW_ATTEND_ROWS), tile = t->block * GW_ATTEND_KEYS;
   int64_t sizes[] = {keys * t->deep, keys * t->broad, keys * t->deep, keys * t->deep,
@@ -332,7 +344,7 @@ static inline float gw_attend_dot(const float* restrict a, const float* restrict
 }
 
 /* Keys packed, and room for what flows into them cleared. */
-static void gw_back_keys(const GwAttention* t, const float* k, const float* v, GwBackward* w) {
+void gw_back_keys(const GwAttention* t, const float* k, const float* v, GwBackward* w) {
   int64_t padded = gw_attend_padded(t->keys, GW_WIDE);
   gw_attend_keys(k, t->k_row, t->keys, t->depth, t->deep, w->kt);
   gw_attend_keys(v, t->v_row, t->keys, t->wide, t->broad, w->vt);
@@ -342,8 +354,8 @@ static void gw_back_keys(const GwAttention* t, const float* k, const float* v, G
 }
 
 /* One query head: adds to what flows into its keys, and writes what flows into q. */
-static void gw_back_head(const GwAttention* t, const GwHead* head, const float* q, const float* g,
-                         const float* y, const float* lse, float* into_q, GwBackward* w) {
+void gw_back_head(const GwAttention* t, const GwHead* head, const float* q, const float* g,
+                  const float* y, const float* lse, float* into_q, GwBackward* w) {
   int64_t height = gw_attend_padded(t->rows, GW_ATTEND_ROWS);
   gw_attend_pack(q, t->q_row, t->rows, t->depth, t->scale, height, t->deep, w->q);
   gw_attend_pack(g, t->g_row, t->rows, t->wide, 1, height, t->broad, w->g);
@@ -375,10 +387,11 @@ static void gw_back_head(const GwAttention* t, const GwHead* head, const float* 
     memcpy(into_q + i * t->dq_row, w->into_q + i * t->deep, (size_t)t->depth * sizeof(float));
 }
 
-static void gw_back_done(const GwAttention* t, float* into_k, float* into_v, const GwBackward* w) {
+void gw_back_done(const GwAttention* t, float* into_k, float* into_v, const GwBackward* w) {
   for (int64_t j = 0; j < t->keys; j++) {
     memcpy(into_k + j * t->dk_row, w->into_k + j * t->deep, (size_t)t->depth * sizeof(float));
     memcpy(into_v + j * t->dv_row, w->into_v + j * t->broad, (size_t)t->wide * sizeof(float));
   }
 }
+#endif
 #endif

@@ -22,6 +22,20 @@ typedef struct {
   int dense; /* positions of an image follow each other */
 } GwTarget;
 
+GW_SHARED void gw_pack_weights(const float* weight, int64_t rows, int64_t channels, int64_t taps,
+                               int64_t row, int64_t channel, const int32_t* tap, float* out,
+                               int64_t from, int64_t to);
+GW_SHARED void gw_convolve(const GwWindows* w, const GwTarget* g, const float* x,
+                           const float* packed, const float* bias, float* y, int64_t channels,
+                           int64_t rows, int64_t first, int64_t count, int64_t block, int64_t tiles,
+                           float* patches);
+GW_SHARED void gw_conv_weight(const GwWindows* w, const float* x, const float* g, int64_t g_image,
+                              int64_t channels, int64_t rows, int64_t lanes, int64_t first,
+                              int64_t count, int64_t wide, float* patches, float* out);
+GW_SHARED void gw_sum_turned(const float* sums, int64_t chunks, int64_t pitch, int64_t lanes,
+                             int64_t rows, int64_t from, int64_t to, float* out, int64_t out_row);
+
+#ifdef GW_LIBRARY
 typedef struct {
   int64_t n, z, y, x, run;
 } GwRun;
@@ -111,9 +125,9 @@ static void gw_patches(const GwWindows* w, const float* x, int64_t first, int64_
 
 /* Weights in groups of GW_HIGH rows, [group][k][row], k = channel * taps + tap; groups from..to.
  * The number of row i, channel c, tap t stands at i * row + c * channel + tap[t]. */
-static void gw_pack_weights(const float* weight, int64_t rows, int64_t channels, int64_t taps,
-                            int64_t row, int64_t channel, const int32_t* tap, float* out,
-                            int64_t from, int64_t to) {
+void gw_pack_weights(const float* weight, int64_t rows, int64_t channels, int64_t taps,
+                     int64_t row, int64_t channel, const int32_t* tap, float* out,
+                     int64_t from, int64_t to) {
   for (int64_t g = from; g < to; g++)
     for (int64_t c = 0; c < channels; c++)
       for (int64_t t = 0; t < taps; t++) {
@@ -125,8 +139,8 @@ static void gw_pack_weights(const float* weight, int64_t rows, int64_t channels,
 }
 
 /* GW_HIGH rows of c[.][GW_SHEET] (+)= packed weights times a panel. */
-static void gw_panel_product(int64_t depth, const float* a, const float* b, float* c, int64_t c_row,
-                             int add) {
+GW_INLINE void gw_panel_product(int64_t depth, const float* a, const float* b, float* c,
+                                int64_t c_row, int add) {
 #if defined(__AVX512F__)
   gw_tile_of(8, 3, depth, a, 1, GW_HIGH, b, GW_SHEET, c, c_row, add);
 #else
@@ -166,9 +180,9 @@ static void gw_put(const GwTarget* g, const GwWindows* w, float* y, int64_t firs
  * (y, bias and packed start at the first of them). block: channels of x worked on at a time.
  * tiles: panels worked on at a time. patches: memory for
  * tiles * GW_SHEET * (block * taps + rows, rounded up to whole groups). */
-static void gw_convolve(const GwWindows* w, const GwTarget* g, const float* x, const float* packed,
-                        const float* bias, float* y, int64_t channels, int64_t rows, int64_t first,
-                        int64_t count, int64_t block, int64_t tiles, float* patches) {
+void gw_convolve(const GwWindows* w, const GwTarget* g, const float* x, const float* packed,
+                 const float* bias, float* y, int64_t channels, int64_t rows, int64_t first,
+                 int64_t count, int64_t block, int64_t tiles, float* patches) {
   int64_t depth = channels * w->taps, groups = (rows + GW_HIGH - 1) / GW_HIGH;
   int64_t wide = tiles * GW_SHEET, panel = block * w->taps * GW_SHEET;
   float* sums = patches + tiles * panel;
@@ -245,9 +259,9 @@ static void gw_outer(int64_t rows, int64_t lanes, int64_t depth, const float* a,
 /* out[channels * taps][lanes] = sum over positions first..first + count of window times g, so many
  * (`wide`) at a time. patches: memory for (padded + lanes) * wide + padded * lanes, where padded is
  * channels * taps as gw_outer_rows rounds it up. */
-static void gw_conv_weight(const GwWindows* w, const float* x, const float* g, int64_t g_image,
-                           int64_t channels, int64_t rows, int64_t lanes, int64_t first,
-                           int64_t count, int64_t wide, float* patches, float* out) {
+void gw_conv_weight(const GwWindows* w, const float* x, const float* g, int64_t g_image,
+                    int64_t channels, int64_t rows, int64_t lanes, int64_t first,
+                    int64_t count, int64_t wide, float* patches, float* out) {
   int64_t depth = channels * w->taps, padded = gw_outer_rows(depth, lanes);
   float *turned = patches + padded * wide, *sums = turned + lanes * wide;
   memset(patches + depth * wide, 0, (size_t)((padded - depth) * wide) * sizeof(float));
@@ -262,8 +276,8 @@ static void gw_conv_weight(const GwWindows* w, const float* x, const float* g, i
 }
 
 /* out[rows][depth] (rows out_row apart) = sum of `chunks` of [depth][lanes], pitch apart. */
-static void gw_sum_turned(const float* sums, int64_t chunks, int64_t pitch, int64_t lanes,
-                          int64_t rows, int64_t from, int64_t to, float* out, int64_t out_row) {
+void gw_sum_turned(const float* sums, int64_t chunks, int64_t pitch, int64_t lanes,
+                   int64_t rows, int64_t from, int64_t to, float* out, int64_t out_row) {
   for (int64_t i = 0; i < rows; i += 16)
     for (int64_t k = from; k < to; k += 16) {
       float t[16][16] __attribute__((aligned(64)));
@@ -277,4 +291,5 @@ static void gw_sum_turned(const float* sums, int64_t chunks, int64_t pitch, int6
         for (int64_t b = 0; b < deep; b++) out[(i + a) * out_row + k + b] = t[b][a];
     }
 }
+#endif
 #endif

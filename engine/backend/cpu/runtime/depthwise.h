@@ -3,9 +3,13 @@
 #define GW_DEPTHWISE_H
 #include "vectors.h"
 
+GW_SHARED void gw_padded(const float* x, const int64_t* size, const int64_t* origin,
+                         const int64_t* extent, float* out);
+
+#ifdef GW_LIBRARY
 /* out[extent], place q of which is place q + origin of the source, or 0 outside it. */
-static void gw_padded(const float* x, const int64_t* size, const int64_t* origin,
-                      const int64_t* extent, float* out) {
+void gw_padded(const float* x, const int64_t* size, const int64_t* origin,
+               const int64_t* extent, float* out) {
   int64_t low = GW_MIN(extent[2], GW_MAX(0, -origin[2]));
   int64_t high = GW_MAX(low, GW_MIN(extent[2], size[2] - origin[2]));
   for (int64_t a = 0; a < extent[0]; a++)
@@ -21,4 +25,5 @@ static void gw_padded(const float* x, const int64_t* size, const int64_t* origin
       for (int64_t i = high; i < extent[2]; i++) out[i] = 0;
     }
 }
+#endif
 #endif

@@ -15,8 +15,20 @@ typedef struct {
   const int32_t* at;           /* where a tap of the first position stands */
 } GwFlat;
 
+GW_SHARED void gw_flat_spread(const GwFlat* f, const float* x, int64_t channels, float* out);
+GW_SHARED void gw_flat_convolve(const GwFlat* f, const GwTarget* g, const float* seen,
+                                const float* packed, const float* bias, float* y, int64_t channels,
+                                int64_t rows, int64_t band, float* sums);
+GW_SHARED void gw_flat_flows(const GwFlat* f, const float* g, int64_t plane, int64_t rows,
+                             int64_t length, float* out);
+GW_SHARED void gw_flat_weight(const GwFlat* f, const float* seen, const float* flows,
+                              int64_t channels, int64_t rows, int64_t length, float* sums);
+GW_SHARED void gw_flat_close(const float* sums, int64_t chunks, int64_t pitch, int64_t padded,
+                             int64_t rows, int64_t depth, int64_t from, int64_t to, float* out);
+
+#ifdef GW_LIBRARY
 /* out[channels][pitch] of x[channels][plane]. */
-static void gw_flat_spread(const GwFlat* f, const float* x, int64_t channels, float* out) {
+void gw_flat_spread(const GwFlat* f, const float* x, int64_t channels, float* out) {
   const int64_t step = f->step[2], across = f->extent[2];
   for (int64_t c = 0; c < channels; c++, x += f->plane)
     for (int64_t p = 0; p < f->phases; p++) {
@@ -98,9 +110,9 @@ static void gw_flat_put(const GwFlat* f, const GwTarget* g, float* y, int64_t fi
 /* `rows` channels of the result of one image (y, bias and packed start at the first of them), so
  * many positions (`band`) at a time. seen: the image as gw_flat_spread has it, and GW_SHEET numbers
  * more. sums: memory for GW_HIGH * (band, rounded up to GW_SHEET). */
-static void gw_flat_convolve(const GwFlat* f, const GwTarget* g, const float* seen,
-                             const float* packed, const float* bias, float* y, int64_t channels,
-                             int64_t rows, int64_t band, float* sums) {
+void gw_flat_convolve(const GwFlat* f, const GwTarget* g, const float* seen,
+                      const float* packed, const float* bias, float* y, int64_t channels,
+                      int64_t rows, int64_t band, float* sums) {
   const int64_t wide = (band + GW_SHEET - 1) / GW_SHEET * GW_SHEET;
   for (int64_t first = 0; first < f->length; first += band) {
     const int64_t count = GW_MIN(band, f->length - first);
@@ -120,8 +132,8 @@ static void gw_flat_convolve(const GwFlat* f, const GwTarget* g, const float* se
 }
 
 /* out[rows][length] of g[rows][plane], zeros between the rows of the grid. */
-static void gw_flat_flows(const GwFlat* f, const float* g, int64_t plane, int64_t rows,
-                          int64_t length, float* out) {
+void gw_flat_flows(const GwFlat* f, const float* g, int64_t plane, int64_t rows,
+                   int64_t length, float* out) {
   for (int64_t r = 0; r < rows; r++, g += plane, out += length) {
     int64_t at = 0;
     for (int64_t row = 0; row < f->grid[0] * f->extent[1] && at < length; row++) {
@@ -170,8 +182,8 @@ GW_INLINE void gw_flat_meet(const int TAPS, const int ROWS, const float* const* 
 }
 
 /* sums[channel][tap][rows][GW_LANES] += of one image; rows: a multiple of 4. */
-static void gw_flat_weight(const GwFlat* f, const float* seen, const float* flows, int64_t channels,
-                           int64_t rows, int64_t length, float* sums) {
+void gw_flat_weight(const GwFlat* f, const float* seen, const float* flows, int64_t channels,
+                    int64_t rows, int64_t length, float* sums) {
   const int64_t depth = channels * f->taps, pitch = rows * GW_LANES;
   for (int64_t r = 0; r < rows; r += 4)
     for (int64_t k = 0; k < depth; k += 3) {
@@ -186,8 +198,8 @@ static void gw_flat_weight(const GwFlat* f, const float* seen, const float* flow
 }
 
 /* out[row][depth] = all lanes of all chunks, `pitch` apart, of sums [depth][lanes of rows]. */
-static void gw_flat_close(const float* sums, int64_t chunks, int64_t pitch, int64_t padded,
-                          int64_t rows, int64_t depth, int64_t from, int64_t to, float* out) {
+void gw_flat_close(const float* sums, int64_t chunks, int64_t pitch, int64_t padded,
+                   int64_t rows, int64_t depth, int64_t from, int64_t to, float* out) {
   for (int64_t k = from; k < to; k++)
     for (int64_t r = 0; r < rows; r++) {
       float s[GW_LANES] = {0};
@@ -199,4 +211,5 @@ static void gw_flat_close(const float* sums, int64_t chunks, int64_t pitch, int6
       out[r * depth + k] = s[0];
     }
 }
+#endif
 #endif

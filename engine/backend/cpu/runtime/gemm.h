@@ -6,6 +6,11 @@
 #include <string.h>
 #include "vectors.h"
 
+GW_SHARED void gw_gemm(int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t a_row,
+                       int64_t a_step, const float* b, int64_t b_row, int64_t b_step, float* c,
+                       int64_t c_row);
+
+#ifdef GW_LIBRARY
 #if defined(__AVX512F__)
 enum { GW_TILE_ROWS = 12 };
 #else
@@ -233,9 +238,9 @@ static int gw_by_blas(int64_t rows, int64_t columns, int64_t depth, const float*
 
 /* c[i][j] = sum over k of a[i * a_row + k * a_step] b[k * b_row + j * b_step]. How an element is
  * added up depends on the shape alone: packing changes no bit. */
-static void gw_gemm(int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t a_row,
-                    int64_t a_step, const float* b, int64_t b_row, int64_t b_step, float* c,
-                    int64_t c_row) {
+void gw_gemm(int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t a_row,
+             int64_t a_step, const float* b, int64_t b_row, int64_t b_step, float* c,
+             int64_t c_row) {
 #if !defined(__AVX2__)
   if (gw_by_blas(rows, columns, depth, a, a_row, a_step, b, b_row, b_step, c, c_row)) return;
 #endif
@@ -265,4 +270,5 @@ static void gw_gemm(int64_t rows, int64_t columns, int64_t depth, const float* a
     }
   }
 }
+#endif
 #endif

@@ -15,6 +15,11 @@ typedef void (*GwGemmDouble)(int, int, int, int64_t, int64_t, int64_t, double, c
 #define GW_EXPORT __attribute__((visibility("default")))
 #define GW_HIDDEN __attribute__((visibility("hidden")))
 
+/* A function that kernels call by name. Its body, and all that only it needs, stands where
+ * GW_LIBRARY is defined: dense.c and conv.c are compiled once a machine and linked to every
+ * library of kernels. */
+#define GW_SHARED GW_HIDDEN
+
 /* gw_sgemm, gw_dgemm: NumPy's BLAS, by pointer; always one thread: parts are what runs side by
  * side. gw_refused: where a kernel says that it cannot work on what it was given, see GW_REFUSE.
  * They stand in the first unit of a library; the further ones look there. */

@@ -5,6 +5,10 @@
 
 enum { GW_PHILOX_LANES = 16, GW_PHILOX_WORDS = 4 * GW_PHILOX_LANES };
 
+GW_SHARED void gw_philox(uint64_t seed, uint64_t step, uint32_t draw, uint32_t first,
+                         uint32_t* restrict words);
+
+#ifdef GW_LIBRARY
 #if defined(__AVX2__)
 #include <immintrin.h>
 
@@ -47,15 +51,15 @@ static inline void gw_philox_eight(uint64_t seed, uint64_t step, uint32_t draw, 
 }
 
 /* The 64 words of 16 blocks, from block `first` on. */
-static inline void gw_philox(uint64_t seed, uint64_t step, uint32_t draw, uint32_t first,
-                             uint32_t* restrict words) {
+void gw_philox(uint64_t seed, uint64_t step, uint32_t draw, uint32_t first,
+               uint32_t* restrict words) {
   gw_philox_eight(seed, step, draw, first, words);
   gw_philox_eight(seed, step, draw, first + 8, words + 32);
 }
 #else
 /* The 64 words of 16 blocks, from block `first` on. */
-static inline void gw_philox(uint64_t seed, uint64_t step, uint32_t draw, uint32_t first,
-                             uint32_t* restrict words) {
+void gw_philox(uint64_t seed, uint64_t step, uint32_t draw, uint32_t first,
+               uint32_t* restrict words) {
   uint32_t a[GW_PHILOX_LANES], b[GW_PHILOX_LANES], c[GW_PHILOX_LANES], d[GW_PHILOX_LANES];
   uint32_t left = (uint32_t)seed, right = (uint32_t)(seed >> 32);
   for (int l = 0; l < GW_PHILOX_LANES; l++) {
@@ -82,5 +86,6 @@ static inline void gw_philox(uint64_t seed, uint64_t step, uint32_t draw, uint32
     words[4 * l + 3] = d[l];
   }
 }
+#endif
 #endif
 #endif

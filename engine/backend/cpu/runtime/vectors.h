@@ -13,13 +13,22 @@ enum { GW_LANES = 16 };
 #define gw_all(a) _mm512_set1_ps(a)
 #define gw_fma(a, b, c) _mm512_fmadd_ps(a, b, c)
 #elif defined(__AVX2__) && defined(__FMA__)
+enum { GW_LANES = 8 };
+#if defined(__clang__) || defined(GW_LIBRARY)
 #include <immintrin.h>
 typedef __m256 GwVector;
-enum { GW_LANES = 8 };
 #define gw_load(p) _mm256_loadu_ps(p)
 #define gw_store(p, v) _mm256_storeu_ps(p, v)
 #define gw_all(a) _mm256_set1_ps(a)
 #define gw_fma(a, b, c) _mm256_fmadd_ps(a, b, c)
+#else /* the same for GCC, which takes longer to read immintrin.h than to compile a kernel */
+typedef float GwVector __attribute__((vector_size(32), may_alias));
+typedef float GwUnaligned __attribute__((vector_size(32), may_alias, aligned(4)));
+#define gw_load(p) ((GwVector) * (const GwUnaligned*)(p))
+#define gw_store(p, v) (*(GwUnaligned*)(p) = (v))
+static inline GwVector gw_all(float a) { return (GwVector){a, a, a, a, a, a, a, a}; }
+#define gw_fma(a, b, c) __builtin_ia32_vfmaddps256(a, b, c)
+#endif
 /* Keep a vector in its register: compilers load it again for every product, and loads run out. */
 #define GW_HOLD(v) __asm__("" : "+x"(v))
 #else

@@ -8,8 +8,30 @@
 
 enum { GW_POINTS = 36, GW_BLOCK_ROWS = 32, GW_DEEP = 96 };
 
+GW_SHARED void gw_winograd_weights(const float* weight, int64_t rows, int64_t channels, int64_t row,
+                                   int64_t channel, const int32_t* tap, float* out, int64_t from,
+                                   int64_t to);
+GW_SHARED void gw_winograd_windows(const GwWindows* w, const float* x, int64_t channels,
+                                   int64_t first, int64_t count, int64_t pitch, float* out);
+GW_SHARED void gw_winograd(const GwWindows* w, const GwTarget* g, const float* x,
+                           const float* packed, int64_t pitch, const float* bias, float* y,
+                           int64_t channels, int64_t rows, int64_t first, int64_t count,
+                           float* work);
+GW_SHARED void gw_winograd_few(const GwWindows* w, const GwTarget* g, const float* x,
+                               const float* weight, int64_t row, int64_t channel,
+                               const int32_t* tap, const float* bias, float* y, int64_t channels,
+                               int64_t rows, int64_t count, float* work);
+GW_SHARED void gw_winograd_flows(const GwWindows* w, const float* g, int64_t image, int64_t rows,
+                                 int64_t lanes, int64_t across, int64_t first, int64_t count,
+                                 int64_t pitch, float* out);
+GW_SHARED void gw_winograd_outer(int64_t channels, int64_t lanes, int64_t panels,
+                                 const float* windows, const float* flows, float* out);
+GW_SHARED void gw_winograd_gradient(const float* points, int64_t pitch, int64_t rows, int64_t lanes,
+                                    int64_t channels, int64_t from, int64_t to, float* out);
+
+#ifdef GW_LIBRARY
 /* Every one takes numbers `step` apart to numbers `to_step` apart, for 16 lanes at once. */
-#define GW_EACH(TEXT) for (int l = 0; l < 16; l++) { TEXT }
+#define GW_EACH(TEXT) GW_IVDEP for (int l = 0; l < 16; l++) { TEXT }
 
 /* B^T d, for the six numbers of a line. */
 GW_INLINE void gw_to_points(const float* restrict d, int step, float* restrict v, int to) {
@@ -41,9 +63,9 @@ GW_INLINE void gw_weight_points(const float* restrict g, int step, float* restri
 }
 
 /* out[point][group][channel][row]; see gw_pack_weights. Lanes are the rows of two channels. */
-static void gw_winograd_weights(const float* weight, int64_t rows, int64_t channels, int64_t row,
-                                int64_t channel, const int32_t* tap, float* out, int64_t from,
-                                int64_t to) {
+void gw_winograd_weights(const float* weight, int64_t rows, int64_t channels, int64_t row,
+                         int64_t channel, const int32_t* tap, float* out, int64_t from,
+                         int64_t to) {
   int64_t groups = (rows + GW_HIGH - 1) / GW_HIGH, pitch = groups * channels * GW_HIGH;
   float d[9 * 16] __attribute__((aligned(64))), line[18 * 16] __attribute__((aligned(64)));
   float u[GW_POINTS * 16] __attribute__((aligned(64)));
@@ -194,8 +216,8 @@ static void gw_winograd_put(const GwWindows* w, const GwTarget* g, const GwTile*
 
 /* The windows of a panel of tiles at their points: out[point][channel][GW_SHEET], points `pitch`
  * apart, tiles first..first + count, zeros after them. */
-static void gw_winograd_windows(const GwWindows* w, const float* x, int64_t channels, int64_t first,
-                                int64_t count, int64_t pitch, float* out) {
+void gw_winograd_windows(const GwWindows* w, const float* x, int64_t channels, int64_t first,
+                         int64_t count, int64_t pitch, float* out) {
   float d[GW_POINTS * 16] __attribute__((aligned(64)));
   float line[GW_POINTS * 16] __attribute__((aligned(64)));
   GwSight tiles[GW_SHEET];
@@ -237,9 +259,9 @@ static void gw_winograd_rows(const GwWindows* w, const GwTarget* g, const float*
 /* Tiles first..first + count for `rows` channels of y; packed starts at the first of them.
  * pitch: numbers of a point of the packed weights.
  * work: memory for GW_POINTS * GW_SHEET * (channels + GW_BLOCK_ROWS). */
-static void gw_winograd(const GwWindows* w, const GwTarget* g, const float* x, const float* packed,
-                        int64_t pitch, const float* bias, float* y, int64_t channels, int64_t rows,
-                        int64_t first, int64_t count, float* work) {
+void gw_winograd(const GwWindows* w, const GwTarget* g, const float* x, const float* packed,
+                 int64_t pitch, const float* bias, float* y, int64_t channels, int64_t rows,
+                 int64_t first, int64_t count, float* work) {
   for (int64_t at = first; at < first + count; at += GW_SHEET) {
     int64_t some = GW_MIN(GW_SHEET, first + count - at);
     gw_winograd_windows(w, x, channels, at, some, channels * GW_SHEET, work);
@@ -252,10 +274,10 @@ static void gw_winograd(const GwWindows* w, const GwTarget* g, const float* x, c
 /* The same for at most GW_SHEET tiles in all. Every weight is used once, so it is never stored at
  * its points: they are made for a few rows at a time, in memory that comes after the rest of
  * `work`, GW_POINTS * GW_HIGH * channels more. */
-static void gw_winograd_few(const GwWindows* w, const GwTarget* g, const float* x,
-                            const float* weight, int64_t row, int64_t channel, const int32_t* tap,
-                            const float* bias, float* y, int64_t channels, int64_t rows,
-                            int64_t count, float* work) {
+void gw_winograd_few(const GwWindows* w, const GwTarget* g, const float* x,
+                     const float* weight, int64_t row, int64_t channel, const int32_t* tap,
+                     const float* bias, float* y, int64_t channels, int64_t rows,
+                     int64_t count, float* work) {
   float* packed = work + GW_POINTS * GW_SHEET * (channels + GW_BLOCK_ROWS);
   gw_winograd_windows(w, x, channels, 0, count, channels * GW_SHEET, work);
   for (int64_t i = 0; i < rows; i += GW_HIGH) {
@@ -313,9 +335,9 @@ static void gw_winograd_flow(const float* g, const GwWindows* w, int64_t some, i
 /* The gradient of a panel of tiles at their points: out[point][tile][lanes], points `pitch` apart;
  * a lane for each of `rows` channels of g, zeros in the others and after the last tile. Tiles are
  * `across` apart. */
-static void gw_winograd_flows(const GwWindows* w, const float* g, int64_t image, int64_t rows,
-                              int64_t lanes, int64_t across, int64_t first, int64_t count,
-                              int64_t pitch, float* out) {
+void gw_winograd_flows(const GwWindows* w, const float* g, int64_t image, int64_t rows,
+                       int64_t lanes, int64_t across, int64_t first, int64_t count,
+                       int64_t pitch, float* out) {
   float d[16 * 16] __attribute__((aligned(64))), line[24 * 16] __attribute__((aligned(64)));
   for (int64_t t = 0; t < GW_SHEET; t++) {
     GwTile tile = gw_winograd_tile(w->grid, first + GW_MIN(t, count - 1));
@@ -333,8 +355,8 @@ static void gw_winograd_flows(const GwWindows* w, const float* g, int64_t image,
 
 /* Of one point: out[channels][lanes] = sum over panels of windows times gradients. out has room for
  * gw_outer_rows(channels, lanes) rows; so much is read of the last panel of windows, too. */
-static void gw_winograd_outer(int64_t channels, int64_t lanes, int64_t panels, const float* windows,
-                              const float* flows, float* out) {
+void gw_winograd_outer(int64_t channels, int64_t lanes, int64_t panels, const float* windows,
+                       const float* flows, float* out) {
   int64_t rows = gw_outer_rows(channels, lanes);
   memset(out, 0, (size_t)(rows * lanes) * sizeof(float));
   for (int64_t i = 0; i < panels; i++)
@@ -353,8 +375,8 @@ GW_INLINE void gw_weights_of_points(const float* restrict u, int step, float* re
 }
 
 /* out[row][channel][9] of points [36][channel][lanes], `pitch` apart; channels from..to. */
-static void gw_winograd_gradient(const float* points, int64_t pitch, int64_t rows, int64_t lanes,
-                                 int64_t channels, int64_t from, int64_t to, float* out) {
+void gw_winograd_gradient(const float* points, int64_t pitch, int64_t rows, int64_t lanes,
+                          int64_t channels, int64_t from, int64_t to, float* out) {
   float line[18 * 16] __attribute__((aligned(64))), s[9 * 16] __attribute__((aligned(64)));
   for (int64_t i = 0; i < lanes; i += 16)
     for (int64_t c = from; c < to; c++) {
@@ -366,4 +388,5 @@ static void gw_winograd_gradient(const float* points, int64_t pitch, int64_t row
         for (int k = 0; k < 9; k++) out[((i + l) * channels + c) * 9 + k] = s[k * 16 + l];
     }
 }
+#endif
 #endif

@@ -1,6 +1,8 @@
 """Compilers and the cache of what they made."""
 
+import ctypes
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +69,51 @@ def test_a_library_of_several_sources_is_one(folder: Path) -> None:
     with pytest.raises(CompileError, match="undeclared"):
         toolchain.build(compiler(), SOURCE, "int wrong(void) { return question; }")
     assert [path.suffix for path in folder.iterdir()] == [".so"]
+
+
+WORDS = """#include "gradworks.h"
+#include "philox.h"
+GW_EXPORT uint32_t word(void) { uint32_t w[64]; gw_philox(0, 0, 0, 0, w); return w[0]; }
+"""
+
+
+def test_what_kernels_share_is_compiled_once(folder: Path) -> None:
+    toolchain.build(compiler(), WORDS)
+    (shared,) = folder.glob("*.o")
+    stamp = shared.stat().st_ino
+    library = toolchain.load(compiler(), WORDS.replace("word(", "again("))
+    library.again.restype = ctypes.c_uint32
+    assert library.again() == 0x6627E8D5  # the first word of Philox4x32-10 for zeros
+    assert [path.stat().st_ino for path in folder.glob("*.o")] == [stamp]
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x7fELF", None])
+def test_what_kernels_share_is_compiled_again_where_it_is_broken(
+    folder: Path, damage: bytes | None
+) -> None:
+    toolchain.start(compiler())
+    shared = sorted(folder.glob("*.o"))
+    assert len(shared) == len(toolchain.SHARED)
+    for path in shared:
+        path.write_bytes(path.read_bytes()[:2000] if damage is None else damage)
+    assert toolchain.load(compiler(), WORDS).word
+    assert any(disk.find(path.name) is not None for path in shared)
+
+
+def test_every_shared_function_has_a_body(folder: Path) -> None:
+    """Kernels may call any that a header names."""
+    pattern = r"^GW_SHARED \w+ (\w+)\("
+    for headers in toolchain.SHARED.values():
+        names = [
+            name
+            for header in headers
+            for name in re.findall(pattern, (toolchain.RUNTIME / header).read_text(), re.MULTILINE)
+        ]
+        calls = "".join(f"GW_EXPORT void* a_{name}(void) {{ return {name}; }}\n" for name in names)
+        included = "".join(f'#include "{header}"\n' for header in headers)
+        library = toolchain.load(compiler(), f'#include "gradworks.h"\n{included}{calls}')
+        assert len(names) >= len(headers)
+        assert all(hasattr(library, f"a_{name}") for name in names)
 
 
 def test_a_folder_that_cannot_be_used_gives_way(

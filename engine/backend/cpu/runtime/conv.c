@@ -1,0 +1,7 @@
+/* Convolutions, for the kernels of all libraries. */
+#define GW_LIBRARY
+#define GW_FURTHER
+#include "gradworks.h"
+#include "conv.h"
+#include "flat.h"
+#include "winograd.h"
