@@ -14,8 +14,10 @@ from functools import lru_cache
 TALL, WIDE = 6, 16
 #: Columns from which transposed rows are packed, as in `gemm.h`.
 PACKED = 128
-#: Cycles that a part costs beside its work.
+#: Cycles that a part costs beside its work; that a number of a panel takes, one of a row, and one
+#: of transposed rows: packed, or read where it lies, by the distance between two of a row.
 PART_CYCLES = 900
+PANEL, PLAIN, TURNED, APART = 0.45, 0.2, 0.35, 1 / 1500
 #: Numbers of threads that a grid should suit, and how much each of them counts.
 CROWDS = ((1, 1.0), (2, 2.0), (4, 1.0), (8, 1.0))
 _COUNTS = (1, 2, 3, 4, 6, 8, 12, 16)
@@ -82,9 +84,8 @@ def _cuts(length: int, grain: int) -> Iterator[Cut]:
 
 def _cost(grid: Grid, depth: int, turned: bool) -> float:
     height, width = _up(grid.down.most, TALL), _up(grid.across.most, WIDE)
-    packing = width * depth / 5 + height * depth / (
-        16 if not turned else 6 if width < PACKED else 2
-    )
+    reading = PLAIN if not turned else TURNED if width >= PACKED else grid.down.length * APART
+    packing = depth * (PANEL * width + reading * height)
     cycles = height * width * depth / 16 + packing + PART_CYCLES
     return sum(weight * -(-grid.parts // threads) * threads * cycles for threads, weight in CROWDS)
 

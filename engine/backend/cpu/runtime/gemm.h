@@ -11,12 +11,13 @@ GW_SHARED void gw_gemm(int64_t rows, int64_t columns, int64_t depth, const float
                        int64_t c_row);
 
 #ifdef GW_LIBRARY
+/* A panel and the rows of a tile stay in the first cache, a block of rows in the second. */
 #if defined(__AVX512F__)
-enum { GW_TILE_ROWS = 12 };
+enum { GW_TILE_ROWS = 12, GW_DEPTH = 256 };
 #else
-enum { GW_TILE_ROWS = 6 };
+enum { GW_TILE_ROWS = 6, GW_DEPTH = 288 };
 #endif
-enum { GW_TILE_WIDTH = 2 * GW_LANES, GW_DEPTH = 256, GW_HEIGHT = 240, GW_FEW = 4, GW_PACKED = 128 };
+enum { GW_TILE_WIDTH = 2 * GW_LANES, GW_HEIGHT = 264, GW_FEW = 4, GW_PACKED = 128, GW_GROUPS = 8 };
 
 /* c (+)= a b for ROWS rows and one panel; rows of a that come next are fetched meanwhile. */
 GW_INLINE void gw_tile_ahead(const int ROWS, int64_t depth, const float* a, int64_t row,
@@ -84,21 +85,22 @@ static const GwTileProduct gw_tiles[] = {
 /* Eight rows of eight, turned. */
 GW_INLINE void gw_turn(const float* b, int64_t b_row, float* to, int64_t to_row) {
 #if defined(__AVX2__)
-  __m256 r[8], s[8];
-  for (int i = 0; i < 8; i++) r[i] = _mm256_loadu_ps(b + i * b_row);
-  for (int i = 0; i < 8; i += 2) {
-    s[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
-    s[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
-  }
-  for (int i = 0; i < 8; i += 4) {
-    r[i] = _mm256_shuffle_ps(s[i], s[i + 2], 0x44);
-    r[i + 1] = _mm256_shuffle_ps(s[i], s[i + 2], 0xee);
-    r[i + 2] = _mm256_shuffle_ps(s[i + 1], s[i + 3], 0x44);
-    r[i + 3] = _mm256_shuffle_ps(s[i + 1], s[i + 3], 0xee);
-  }
-  for (int i = 0; i < 4; i++) {
-    _mm256_storeu_ps(to + i * to_row, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
-    _mm256_storeu_ps(to + (i + 4) * to_row, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
+#pragma GCC unroll 2
+  for (int half = 0; half < 8; half += 4) {
+    __m256 r[4], s[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++)
+      r[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(b + i * b_row + half)),
+                                  _mm_loadu_ps(b + (i + 4) * b_row + half), 1);
+    s[0] = _mm256_unpacklo_ps(r[0], r[1]);
+    s[1] = _mm256_unpackhi_ps(r[0], r[1]);
+    s[2] = _mm256_unpacklo_ps(r[2], r[3]);
+    s[3] = _mm256_unpackhi_ps(r[2], r[3]);
+    float* at = to + half * to_row;
+    _mm256_storeu_ps(at, _mm256_shuffle_ps(s[0], s[2], 0x44));
+    _mm256_storeu_ps(at + to_row, _mm256_shuffle_ps(s[0], s[2], 0xee));
+    _mm256_storeu_ps(at + 2 * to_row, _mm256_shuffle_ps(s[1], s[3], 0x44));
+    _mm256_storeu_ps(at + 3 * to_row, _mm256_shuffle_ps(s[1], s[3], 0xee));
   }
 #else
   for (int i = 0; i < 8; i++)
@@ -130,20 +132,28 @@ static void gw_pack_panel(int64_t depth, int64_t width, const float* b, int64_t 
   }
 }
 
-/* Rows of a in groups as tall as a tile, [depth][tall] each; the last as tall as what is left. */
+/* Rows of a in groups as tall as a tile, [depth][tall] each; the last as tall as what is left.
+ * Several groups at once: rows that lie side by side are read by whole lines. */
 static void gw_pack_rows(int64_t rows, int64_t depth, const float* a, int64_t row, int64_t step,
                          float* to) {
-  for (int64_t i = 0; i < rows; i += GW_TILE_ROWS) {
+  int64_t i = 0, some = GW_GROUPS * GW_TILE_ROWS;
+  for (; row == 1 && i + some <= rows; i += some)
+    for (int64_t k = 0; k < depth; k++)
+#pragma GCC unroll 8
+      for (int64_t g = 0; g < GW_GROUPS; g++)
+        memcpy(to + (i + g * GW_TILE_ROWS) * depth + k * GW_TILE_ROWS,
+               a + i + g * GW_TILE_ROWS + k * step, sizeof(float) * GW_TILE_ROWS);
+  for (; i < rows; i += GW_TILE_ROWS) {
     float* at = to + i * depth;
     const float* from = a + i * row;
-    if (i + GW_TILE_ROWS <= rows && row == 1) {
+    int64_t tall = rows - i < GW_TILE_ROWS ? rows - i : GW_TILE_ROWS;
+    if (tall == GW_TILE_ROWS && row == 1) {
       for (int64_t k = 0; k < depth; k++)
         memcpy(at + k * GW_TILE_ROWS, from + k * step, sizeof(float) * GW_TILE_ROWS);
-    } else {
-      int64_t tall = rows - i < GW_TILE_ROWS ? rows - i : GW_TILE_ROWS;
-      for (int64_t k = 0; k < depth; k++)
-        for (int64_t l = 0; l < tall; l++) at[k * GW_TILE_ROWS + l] = from[l * row + k * step];
+      continue;
     }
+    for (int64_t k = 0; k < depth; k++)
+      for (int64_t l = 0; l < tall; l++) at[k * GW_TILE_ROWS + l] = from[l * row + k * step];
   }
 }
 
@@ -236,6 +246,12 @@ static int gw_by_blas(int64_t rows, int64_t columns, int64_t depth, const float*
 }
 #endif
 
+/* How long blocks of `length` are, none longer than `most`, in multiples of `grain`: alike. */
+static inline int64_t gw_evenly(int64_t length, int64_t most, int64_t grain) {
+  int64_t blocks = GW_MAX((length + most - 1) / most, 1), each = (length + blocks - 1) / blocks;
+  return GW_MAX((each + grain - 1) / grain, 1) * grain;
+}
+
 /* c[i][j] = sum over k of a[i * a_row + k * a_step] b[k * b_row + j * b_step]. How an element is
  * added up depends on the shape alone: packing changes no bit. */
 void gw_gemm(int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t a_row,
@@ -248,14 +264,17 @@ void gw_gemm(int64_t rows, int64_t columns, int64_t depth, const float* a, int64
     gw_dots(rows, columns, depth, a, a_row, b, b_step, c, c_row);
     return;
   }
+  const int64_t deepest = gw_evenly(depth, GW_DEPTH, 8);
+  const int64_t tallest =
+      gw_evenly(rows, GW_HEIGHT * (int64_t)GW_DEPTH / GW_MAX(deepest, 64), GW_TILE_ROWS);
   float* packed = 0;
-  int line = a_step == 1 && a_row % 256 == 0 && columns > 2 * GW_TILE_WIDTH && rows > GW_TILE_ROWS;
+  int line = a_step == 1 && a_row % 512 == 0 && columns > 2 * GW_TILE_WIDTH && rows > GW_TILE_ROWS;
   if (line || (a_step != 1 && columns >= GW_PACKED))
-    packed = gw_workspace(sizeof(float) * GW_HEIGHT * (GW_DEPTH + 16));
-  for (int64_t i = 0; i < rows; i += GW_HEIGHT) {
-    int64_t tall = rows - i < GW_HEIGHT ? rows - i : GW_HEIGHT;
-    for (int64_t k = 0; k < depth; k += GW_DEPTH) {
-      int64_t deep = depth - k < GW_DEPTH ? depth - k : GW_DEPTH;
+    packed = gw_workspace(sizeof(float) * (size_t)(tallest * (deepest + 16)));
+  for (int64_t i = 0; i < rows; i += tallest) {
+    int64_t tall = rows - i < tallest ? rows - i : tallest;
+    for (int64_t k = 0; k < depth; k += deepest) {
+      int64_t deep = depth - k < deepest ? depth - k : deepest;
       const float* from = a + i * a_row + k * a_step;
       int64_t row = a_row, step = a_step, group = GW_TILE_ROWS * a_row;
       if (packed && line) {
