@@ -49,10 +49,11 @@ class Products:
         if all(depthwise.fits(job, *sizes) for job in self.jobs):
             jobs = list(self.jobs)
             return depthwise.kernel(launch, jobs, self.images, *sizes, self.strides, self.bias)
-        if self.groups == 1 and winograd.fits(self.jobs[0], self.channels, self.rows):
+        job = self.jobs[0]
+        fits = self.groups == 1 and winograd.fits(job, self.channels, self.rows)
+        if fits and winograd.pays(job, self.images):
             return winograd.kernel(
-                launch, self.jobs[0], self.images, self.channels, self.rows, self.strides[1:],
-                self.bias,
+                launch, job, self.images, self.channels, self.rows, self.strides[1:], self.bias,
             )  # fmt: skip
         names = f"float* packed = (void*){scratch_pointer(launch)};"
         head = f"{declare(launch)}\n{names}"

@@ -24,6 +24,7 @@ from engine.compile.plan import Launch
 POINTS, BLOCK_ROWS = 36, 32  # as in winograd.h
 BANDS = 24  # of tiles, at most
 LEAST = 16  # channels on both sides
+FEW = 4  # tiles, up to which taking the weights to their points costs more than it saves
 MOST_POINTS = 2_500_000  # of the gradient for a weight
 HEADERS = ("winograd.h",)
 
@@ -38,6 +39,15 @@ def fits(job: Job, channels: int, rows: int) -> bool:
     deep = job.windows.grid[0] == job.windows.size[0] == 1 and z == 0
     large = min(job.windows.grid[1:]) >= 3
     return offsets == square and deep and large and min(channels, rows) >= LEAST
+
+
+def tiles_of(windows: Windows, images: int) -> int:
+    return images * prod(-(-n // 4) for n in windows.grid[1:])
+
+
+def pays(job: Job, images: int) -> bool:
+    """Whether every weight is used by tiles enough."""
+    return tiles_of(job.windows, images) > FEW
 
 
 def fits_weight(job: Job, images: int, channels: int, rows: int) -> bool:
@@ -55,12 +65,13 @@ def kernel(
     """
     order = sorted(range(9), key=lambda i: job.windows.offsets[i])
     windows, groups = job.windows.reordered(order), round_up(rows, ROWS) // ROWS
-    tiles = images * prod(-(-n // 4) for n in windows.grid[1:])
+    tiles = tiles_of(windows, images)
     panels = -(-tiles // PANEL)
     some = -(-panels // min(panels, BANDS)) * PANEL
     bands = -(-tiles // some)
-    stripe = round_up(-(-rows // max(1, min(8 // bands, rows // 64))), BLOCK_ROWS)
-    work = POINTS * (PANEL * (channels + BLOCK_ROWS) + (ROWS * channels if panels == 1 else 0))
+    high, spare = (BLOCK_ROWS, ROWS * channels) if panels == 1 else (64, 0)
+    stripe = round_up(-(-rows // max(1, min(8 // bands, rows // high))), BLOCK_ROWS)
+    work = POINTS * (PANEL * (channels + BLOCK_ROWS) + spare)
     head = f"""{declare(launch)}
 static const int32_t tap[] = {braced([job.taps[i] for i in order])};"""
     weight = f"{pitches[0]}, {pitches[1]}, tap"
@@ -95,7 +106,7 @@ def weight_kernel(
     launch: Launch, windows: Windows, images: int, channels: int, rows: int
 ) -> Kernel:
     """The gradient for the weight: every point is a product of its own over all tiles."""
-    tiles = images * prod(-(-n // 4) for n in windows.grid[1:])
+    tiles = tiles_of(windows, images)
     panels, lanes = -(-tiles // PANEL), round_up(rows, WIDE)
     deep = outer_rows(channels, lanes)
     seen, flows, made = (panels * channels + deep) * PANEL, panels * lanes * PANEL, deep * lanes

@@ -15,8 +15,8 @@ GW_INLINE void gw_turn_four(__m256* v) {
   v[3] = _mm256_shuffle_ps(b, d, 0xee);
 }
 
-/* out[6][.] (rows `pitch` apart, eight lanes) of the first six numbers of eight vectors. */
-GW_INLINE void gw_turn_six(const __m256* v, float* out, int64_t pitch) {
+/* Eight vectors as eight rows: rows become columns. */
+GW_INLINE void gw_turn_eight(__m256* v) {
   __m256 near[4], far[4];
 #pragma GCC unroll 4
   for (int i = 0; i < 4; i++) {
@@ -26,9 +26,17 @@ GW_INLINE void gw_turn_six(const __m256* v, float* out, int64_t pitch) {
   gw_turn_four(near);
   gw_turn_four(far);
 #pragma GCC unroll 4
-  for (int i = 0; i < 4; i++) _mm256_storeu_ps(out + i * pitch, near[i]);
-  _mm256_storeu_ps(out + 4 * pitch, far[0]);
-  _mm256_storeu_ps(out + 5 * pitch, far[1]);
+  for (int i = 0; i < 4; i++) {
+    v[i] = near[i];
+    v[i + 4] = far[i];
+  }
+}
+
+/* out[6][.] (rows `pitch` apart, eight lanes) of the first six numbers of eight vectors. */
+GW_INLINE void gw_turn_six(__m256* v, float* out, int64_t pitch) {
+  gw_turn_eight(v);
+#pragma GCC unroll 6
+  for (int i = 0; i < 6; i++) _mm256_storeu_ps(out + i * pitch, v[i]);
 }
 
 /* Lanes from..to, the others nothing. */

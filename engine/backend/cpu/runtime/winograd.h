@@ -62,6 +62,23 @@ GW_INLINE void gw_weight_points(const float* restrict g, int step, float* restri
           u[4 * to + l] = c - d; u[5 * to + l] = g2;)
 }
 
+/* The nine weights of `high` rows, `row` apart: weight k of row i to d[place[k] + i]. */
+static void gw_winograd_nine(const float* weight, int64_t high, int64_t row, const int* place,
+                             float* d) {
+#if defined(__AVX2__)
+  if (high == GW_HIGH) {
+    __m256 v[8];
+    for (int i = 0; i < 8; i++) v[i] = _mm256_loadu_ps(weight + i * row);
+    gw_turn_eight(v);
+    for (int k = 0; k < 8; k++) _mm256_storeu_ps(d + place[k], v[k]);
+    for (int i = 0; i < 8; i++) d[place[8] + i] = weight[i * row + 8];
+    return;
+  }
+#endif
+  for (int64_t i = 0; i < high; i++)
+    for (int k = 0; k < 9; k++) d[place[k] + i] = weight[i * row + k];
+}
+
 /* out[point][group][channel][row]; see gw_pack_weights. Lanes are the rows of two channels. */
 void gw_winograd_weights(const float* weight, int64_t rows, int64_t channels, int64_t row,
                          int64_t channel, const int32_t* tap, float* out, int64_t from,
@@ -69,6 +86,8 @@ void gw_winograd_weights(const float* weight, int64_t rows, int64_t channels, in
   int64_t groups = (rows + GW_HIGH - 1) / GW_HIGH, pitch = groups * channels * GW_HIGH;
   float d[9 * 16] __attribute__((aligned(64))), line[18 * 16] __attribute__((aligned(64)));
   float u[GW_POINTS * 16] __attribute__((aligned(64)));
+  int place[9];
+  for (int k = 0; k < 9; k++) place[tap[k]] = k * 16;
   memset(d, 0, sizeof d);
   for (int64_t g = from; g < to; g++) {
     int64_t high = GW_MIN(GW_HIGH, rows - g * GW_HIGH);
@@ -76,10 +95,8 @@ void gw_winograd_weights(const float* weight, int64_t rows, int64_t channels, in
     for (int64_t c = 0; c < channels; c += 2) {
       int64_t deep = GW_MIN(2, channels - c);
       for (int64_t b = 0; b < deep; b++)
-        for (int64_t i = 0; i < high; i++) {
-          const float* w = weight + (g * GW_HIGH + i) * row + (c + b) * channel;
-          for (int k = 0; k < 9; k++) d[k * 16 + b * GW_HIGH + i] = w[tap[k]];
-        }
+        gw_winograd_nine(weight + g * GW_HIGH * row + (c + b) * channel, high, row, place,
+                         d + b * GW_HIGH);
       for (int k = 0; k < 3; k++) gw_weight_points(d + k * 16, 48, line + k * 16, 48);
       for (int k = 0; k < 6; k++) gw_weight_points(line + k * 48, 16, u + k * 96, 16);
       float* at = out + (g * channels + c) * GW_HIGH;
@@ -171,6 +188,13 @@ static void gw_narrow_product(int64_t depth, const float* a, const float* b, flo
       gw_tile_of(8, 1, some, a, 1, GW_HIGH, b, GW_SHEET, c, GW_SHEET, k > 0);
     else if (vectors == 2)
       gw_tile_of(8, 2, some, a, 1, GW_HIGH, b, GW_SHEET, c, GW_SHEET, k > 0);
+    else
+#else
+    if (vectors < 3)
+      for (int j = 0; j < 16 * vectors; j += 2 * GW_LANES)
+        for (int i = 0; i < GW_HIGH; i += 4)
+          gw_tile_of(4, 2, some, a + i, 1, GW_HIGH, b + j, GW_SHEET, c + i * GW_SHEET + j, GW_SHEET,
+                     k > 0);
     else
 #endif
       gw_panel_product(some, a, b, c, GW_SHEET, k > 0);
