@@ -19,9 +19,11 @@ enum { GW_TILE_ROWS = 6, GW_DEPTH = 288 };
 #endif
 enum { GW_TILE_WIDTH = 2 * GW_LANES, GW_HEIGHT = 264, GW_FEW = 4, GW_PACKED = 128, GW_GROUPS = 8 };
 
-/* c (+)= a b for ROWS rows and one panel; rows of a that come next are fetched meanwhile. */
-GW_INLINE void gw_tile_ahead(const int ROWS, int64_t depth, const float* a, int64_t row,
-                             const float* b, int64_t b_row, float* c, int64_t c_row, int add) {
+/* c (+)= a b for ROWS rows and a panel of NV vectors; rows of a that come next are fetched
+ * meanwhile. */
+GW_INLINE void gw_tile_ahead(const int ROWS, const int NV, int64_t depth, const float* a,
+                             int64_t row, const float* b, int64_t b_row, float* c, int64_t c_row,
+                             int add) {
   GwVector s[GW_TILE_ROWS][2];
 #pragma GCC unroll 12
   for (int i = 0; i < ROWS; i++) s[i][0] = s[i][1] = gw_all(0);
@@ -30,56 +32,69 @@ GW_INLINE void gw_tile_ahead(const int ROWS, int64_t depth, const float* a, int6
 #pragma GCC unroll 12
     for (int i = 0; i < ROWS; i++) __builtin_prefetch(a + (ROWS + i) * row + k);
     for (int64_t l = k; l < end; l++) {
-      GwVector t = gw_load(b + l * b_row), u = gw_load(b + l * b_row + GW_LANES);
+      GwVector t = gw_load(b + l * b_row), u = t;
       GW_HOLD(t);
-      GW_HOLD(u);
+      if (NV > 1) {
+        u = gw_load(b + l * b_row + GW_LANES);
+        GW_HOLD(u);
+      }
 #pragma GCC unroll 12
       for (int i = 0; i < ROWS; i++) {
         GwVector v = gw_all(a[i * row + l]);
         s[i][0] = gw_fma(v, t, s[i][0]);
-        s[i][1] = gw_fma(v, u, s[i][1]);
+        if (NV > 1) s[i][1] = gw_fma(v, u, s[i][1]);
       }
     }
   }
 #pragma GCC unroll 12
   for (int i = 0; i < ROWS; i++)
 #pragma GCC unroll 2
-    for (int j = 0; j < 2; j++) {
+    for (int j = 0; j < NV; j++) {
       float* at = c + i * c_row + j * GW_LANES;
       if (add) s[i][j] += gw_load(at);
       gw_store(at, s[i][j]);
     }
 }
 
-#define GW_TILE_OF(ROWS)                                                                    \
-  static __attribute__((noinline)) void gw_tile_##ROWS(                                     \
+#define GW_TILE_OF(ROWS, NV)                                                                \
+  static __attribute__((noinline)) void gw_tile_##ROWS##_##NV(                              \
       int64_t depth, const float* a, int64_t row, int64_t step, const float* b,             \
       int64_t b_row, float* c, int64_t c_row, int add) {                                    \
-    if (step == 1) gw_tile_ahead(ROWS, depth, a, row, b, b_row, c, c_row, add);             \
-    else gw_tile_of(ROWS, 2, depth, a, row, step, b, b_row, c, c_row, add);                 \
+    if (step == 1) gw_tile_ahead(ROWS, NV, depth, a, row, b, b_row, c, c_row, add);         \
+    else gw_tile_of(ROWS, NV, depth, a, row, step, b, b_row, c, c_row, add);                \
   }
-GW_TILE_OF(1)
-GW_TILE_OF(2)
-GW_TILE_OF(3)
-GW_TILE_OF(4)
-GW_TILE_OF(5)
-GW_TILE_OF(6)
+#define GW_TILES_OF(ROWS) GW_TILE_OF(ROWS, 1) GW_TILE_OF(ROWS, 2)
+GW_TILES_OF(1)
+GW_TILES_OF(2)
+GW_TILES_OF(3)
+GW_TILES_OF(4)
+GW_TILES_OF(5)
+GW_TILES_OF(6)
 #if defined(__AVX512F__)
-GW_TILE_OF(7)
-GW_TILE_OF(8)
-GW_TILE_OF(9)
-GW_TILE_OF(10)
-GW_TILE_OF(11)
-GW_TILE_OF(12)
+GW_TILES_OF(7)
+GW_TILES_OF(8)
+GW_TILES_OF(9)
+GW_TILES_OF(10)
+GW_TILES_OF(11)
+GW_TILES_OF(12)
 #endif
 
 typedef void (*GwTileProduct)(int64_t, const float*, int64_t, int64_t, const float*, int64_t, float*,
                        int64_t, int);
-static const GwTileProduct gw_tiles[] = {
-    0,         gw_tile_1, gw_tile_2, gw_tile_3, gw_tile_4,  gw_tile_5,  gw_tile_6,
+/* By the vectors of a panel, less one, and by rows. */
+static const GwTileProduct gw_tiles[2][GW_TILE_ROWS + 1] = {
+    {
+        0,           gw_tile_1_1, gw_tile_2_1,  gw_tile_3_1,  gw_tile_4_1, gw_tile_5_1, gw_tile_6_1,
 #if defined(__AVX512F__)
-    gw_tile_7, gw_tile_8, gw_tile_9, gw_tile_10, gw_tile_11, gw_tile_12,
+        gw_tile_7_1, gw_tile_8_1, gw_tile_9_1, gw_tile_10_1, gw_tile_11_1, gw_tile_12_1,
 #endif
+    },
+    {
+        0,           gw_tile_1_2, gw_tile_2_2,  gw_tile_3_2,  gw_tile_4_2, gw_tile_5_2, gw_tile_6_2,
+#if defined(__AVX512F__)
+        gw_tile_7_2, gw_tile_8_2, gw_tile_9_2, gw_tile_10_2, gw_tile_11_2, gw_tile_12_2,
+#endif
+    },
 };
 
 /* Eight rows of eight, turned. */
@@ -108,9 +123,9 @@ GW_INLINE void gw_turn(const float* b, int64_t b_row, float* to, int64_t to_row)
 #endif
 }
 
-/* `width` columns of b as a panel; what is missing of its width is 0. */
-static void gw_pack_panel(int64_t depth, int64_t width, const float* b, int64_t b_row,
-                          int64_t b_step, float* to) {
+/* `width` columns of b as a panel of `wide` numbers a row; what is missing of it is 0. */
+static void gw_pack_panel(int64_t depth, int64_t width, int64_t wide, const float* b,
+                          int64_t b_row, int64_t b_step, float* to) {
   if (width == GW_TILE_WIDTH && b_step == 1) {
     for (int64_t k = 0; k < depth; k++) {
       gw_store(to + k * GW_TILE_WIDTH, gw_load(b + k * b_row));
@@ -122,13 +137,13 @@ static void gw_pack_panel(int64_t depth, int64_t width, const float* b, int64_t 
   if (b_row == 1 && b_step != 1)
     for (; turned + 8 <= width; turned += 8) {
       for (int64_t k = 0; k < whole; k += 8)
-        gw_turn(b + turned * b_step + k, b_step, to + k * GW_TILE_WIDTH + turned, GW_TILE_WIDTH);
+        gw_turn(b + turned * b_step + k, b_step, to + k * wide + turned, wide);
       for (int64_t k = whole; k < depth; k++)
-        for (int64_t j = turned; j < turned + 8; j++) to[k * GW_TILE_WIDTH + j] = b[j * b_step + k];
+        for (int64_t j = turned; j < turned + 8; j++) to[k * wide + j] = b[j * b_step + k];
     }
   for (int64_t k = 0; k < depth; k++) {
-    for (int64_t j = turned; j < width; j++) to[k * GW_TILE_WIDTH + j] = b[k * b_row + j * b_step];
-    for (int64_t j = width; j < GW_TILE_WIDTH; j++) to[k * GW_TILE_WIDTH + j] = 0;
+    for (int64_t j = turned; j < width; j++) to[k * wide + j] = b[k * b_row + j * b_step];
+    for (int64_t j = width; j < wide; j++) to[k * wide + j] = 0;
   }
 }
 
@@ -171,21 +186,23 @@ static void gw_gemm_block(int64_t rows, int64_t columns, int64_t depth, const fl
   float edge[GW_TILE_ROWS * GW_TILE_WIDTH] __attribute__((aligned(64)));
   for (int64_t j = 0; j < columns; j += GW_TILE_WIDTH) {
     int64_t width = columns - j < GW_TILE_WIDTH ? columns - j : GW_TILE_WIDTH;
+    const int64_t wide = width <= GW_LANES ? GW_LANES : GW_TILE_WIDTH;
+    const GwTileProduct* tiles = gw_tiles[width > GW_LANES];
     const float* packed = b + j;
     int64_t packed_row = b_row;
-    if (rows > GW_TILE_ROWS || b_step != 1 || width < GW_TILE_WIDTH) {
-      gw_pack_panel(depth, width, b + j * b_step, b_row, b_step, panel);
-      packed = panel, packed_row = GW_TILE_WIDTH;
+    if (rows > GW_TILE_ROWS || b_step != 1 || width < wide) {
+      gw_pack_panel(depth, width, wide, b + j * b_step, b_row, b_step, panel);
+      packed = panel, packed_row = wide;
     }
     for (int64_t i = 0; i < rows; i += GW_TILE_ROWS) {
       int64_t tall = rows - i < GW_TILE_ROWS ? rows - i : GW_TILE_ROWS;
       float* at = c + i * c_row + j;
       const float* from = a + i / GW_TILE_ROWS * group;
-      if (width == GW_TILE_WIDTH) {
-        gw_tiles[tall](depth, from, row, step, packed, packed_row, at, c_row, add);
+      if (width == wide) {
+        tiles[tall](depth, from, row, step, packed, packed_row, at, c_row, add);
         continue;
       }
-      gw_tiles[tall](depth, from, row, step, packed, packed_row, edge, GW_TILE_WIDTH, 0);
+      tiles[tall](depth, from, row, step, packed, packed_row, edge, GW_TILE_WIDTH, 0);
       for (int64_t r = 0; r < tall; r++)
         for (int64_t l = 0; l < width; l++)
           at[r * c_row + l] = edge[r * GW_TILE_WIDTH + l] + (add ? at[r * c_row + l] : 0);
