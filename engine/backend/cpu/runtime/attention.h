@@ -175,7 +175,7 @@ static void gw_attend_drop(const GwAttention* t, const GwHead* head, int64_t i, 
   }
 }
 
-#if defined(__AVX512F__)
+#if defined(GW_WIDEST)
 #define gw_attend_larger(a, b) _mm512_max_ps(a, b)
 #elif defined(__AVX2__)
 #define gw_attend_larger(a, b) _mm256_max_ps(a, b)

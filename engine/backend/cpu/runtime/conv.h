@@ -55,7 +55,7 @@ static inline GwRun gw_run(const int64_t* grid, int64_t places, int64_t place, i
 /* Rows of `run` numbers: zeros, source numbers at low..high, zeros. */
 static void gw_rows(const float* source, int64_t pitch, int64_t step, int64_t low, int64_t high,
                     int64_t run, int64_t count, float* out, int64_t out_pitch) {
-#if defined(__AVX512F__)
+#if defined(GW_WIDEST)
   if (step <= 2) {
     for (int64_t j = 0; j < run; j += 16) {
       int64_t width = GW_MIN(run - j, 16), from = GW_MAX(low - j, 0), to = GW_MIN(high - j, 16);
@@ -141,7 +141,7 @@ void gw_pack_weights(const float* weight, int64_t rows, int64_t channels, int64_
 /* GW_HIGH rows of c[.][GW_SHEET] (+)= packed weights times a panel. */
 GW_INLINE void gw_panel_product(int64_t depth, const float* a, const float* b, float* c,
                                 int64_t c_row, int add) {
-#if defined(__AVX512F__)
+#if defined(GW_WIDEST)
   gw_tile_of(8, 3, depth, a, 1, GW_HIGH, b, GW_SHEET, c, c_row, add);
 #else
   for (int j = 0; j < GW_SHEET; j += 3 * GW_LANES)
@@ -237,7 +237,7 @@ static inline int64_t gw_outer_rows(int64_t rows, int64_t lanes) {
 /* c[rows][lanes] += a[rows][depth] b[depth][lanes]; rows: as gw_outer_rows has them. */
 static void gw_outer(int64_t rows, int64_t lanes, int64_t depth, const float* a, int64_t a_row,
                      const float* b, float* c) {
-#if defined(__AVX512F__)
+#if defined(GW_WIDEST)
 #define GW_BLOCK(R, NV)                                                        \
   for (int64_t i = 0; i < rows; i += R)                                        \
     gw_tile_of(R, NV, depth, a + i * a_row, a_row, 1, b + j, lanes, c + i * lanes + j, lanes, 1)

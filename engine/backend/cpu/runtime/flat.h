@@ -119,7 +119,7 @@ void gw_flat_convolve(const GwFlat* f, const GwTarget* g, const float* seen,
     for (int64_t r = 0; r < rows; r += GW_HIGH) {
       const float* a = packed + r * channels * f->taps;
       for (int64_t q = 0; q < count; q += 3 * GW_LANES)
-#if defined(__AVX512F__)
+#if defined(GW_WIDEST)
         gw_flat_tile(8, f, channels, a, seen + first + q, sums + q, wide);
 #else
         for (int i = 0; i < GW_HIGH; i += 4)

@@ -12,7 +12,7 @@ GW_SHARED void gw_gemm(int64_t rows, int64_t columns, int64_t depth, const float
 
 #ifdef GW_LIBRARY
 /* A panel and the rows of a tile stay in the first cache, a block of rows in the second. */
-#if defined(__AVX512F__)
+#if defined(GW_WIDEST)
 enum { GW_TILE_ROWS = 12, GW_DEPTH = 256 };
 #else
 enum { GW_TILE_ROWS = 6, GW_DEPTH = 288 };
@@ -70,7 +70,7 @@ GW_TILES_OF(3)
 GW_TILES_OF(4)
 GW_TILES_OF(5)
 GW_TILES_OF(6)
-#if defined(__AVX512F__)
+#if defined(GW_WIDEST)
 GW_TILES_OF(7)
 GW_TILES_OF(8)
 GW_TILES_OF(9)
@@ -85,13 +85,13 @@ typedef void (*GwTileProduct)(int64_t, const float*, int64_t, int64_t, const flo
 static const GwTileProduct gw_tiles[2][GW_TILE_ROWS + 1] = {
     {
         0,           gw_tile_1_1, gw_tile_2_1,  gw_tile_3_1,  gw_tile_4_1, gw_tile_5_1, gw_tile_6_1,
-#if defined(__AVX512F__)
+#if defined(GW_WIDEST)
         gw_tile_7_1, gw_tile_8_1, gw_tile_9_1, gw_tile_10_1, gw_tile_11_1, gw_tile_12_1,
 #endif
     },
     {
         0,           gw_tile_1_2, gw_tile_2_2,  gw_tile_3_2,  gw_tile_4_2, gw_tile_5_2, gw_tile_6_2,
-#if defined(__AVX512F__)
+#if defined(GW_WIDEST)
         gw_tile_7_2, gw_tile_8_2, gw_tile_9_2, gw_tile_10_2, gw_tile_11_2, gw_tile_12_2,
 #endif
     },

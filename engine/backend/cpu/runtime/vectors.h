@@ -4,7 +4,10 @@
 #define GW_VECTORS_H
 #include <stdlib.h>
 
-#if defined(__AVX512F__)
+/* Some processors take vectors of 512 bits in two halves. There only kernels that gain from masks
+ * and from more registers use them: those that define GW_MASKS. */
+#if defined(__AVX512F__) && (defined(GW_MASKS) || !(defined(__znver3__) || defined(__znver4__)))
+#define GW_WIDEST 1
 #include <immintrin.h>
 typedef __m512 GwVector;
 enum { GW_LANES = 16 };

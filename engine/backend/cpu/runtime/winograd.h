@@ -183,7 +183,7 @@ static void gw_winograd_gather(const GwWindows* w, const float* x, const GwSight
 static void gw_narrow_product(int64_t depth, const float* a, const float* b, float* c, int vectors) {
   for (int64_t k = 0; k < depth; k += GW_DEEP, a += GW_DEEP * GW_HIGH, b += GW_DEEP * GW_SHEET) {
     int64_t some = GW_MIN(GW_DEEP, depth - k);
-#if defined(__AVX512F__)
+#if defined(GW_WIDEST)
     if (vectors == 1)
       gw_tile_of(8, 1, some, a, 1, GW_HIGH, b, GW_SHEET, c, GW_SHEET, k > 0);
     else if (vectors == 2)
