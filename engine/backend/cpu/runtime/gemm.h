@@ -148,16 +148,30 @@ static void gw_pack_panel(int64_t depth, int64_t width, int64_t wide, const floa
 }
 
 /* Rows of a in groups as tall as a tile, [depth][tall] each; the last as tall as what is left.
- * Several groups at once: rows that lie side by side are read by whole lines. */
+ * Several groups at once: rows that lie side by side are read by whole lines, and a vector of each
+ * group is written over the end of the one before. */
 static void gw_pack_rows(int64_t rows, int64_t depth, const float* a, int64_t row, int64_t step,
                          float* to) {
   int64_t i = 0, some = GW_GROUPS * GW_TILE_ROWS;
-  for (; row == 1 && i + some <= rows; i += some)
-    for (int64_t k = 0; k < depth; k++)
+  for (; row == 1 && i + some <= rows; i += some) {
+    float* at = to + i * depth;
+    const float* from = a + i;
+    int64_t k = 0;
+    if (GW_LANES >= GW_TILE_ROWS)
+      for (; k < depth - 1; k++) {
+#pragma GCC unroll 6
+        for (int64_t l = 0; l <= some - 16; l += 16) __builtin_prefetch(from + (k + 8) * step + l);
+#pragma GCC unroll 8
+        for (int64_t g = 0; g < GW_GROUPS; g++)
+          gw_store(at + g * GW_TILE_ROWS * depth + k * GW_TILE_ROWS,
+                   gw_load(from + g * GW_TILE_ROWS + k * step));
+      }
+    for (; k < depth; k++)
 #pragma GCC unroll 8
       for (int64_t g = 0; g < GW_GROUPS; g++)
-        memcpy(to + (i + g * GW_TILE_ROWS) * depth + k * GW_TILE_ROWS,
-               a + i + g * GW_TILE_ROWS + k * step, sizeof(float) * GW_TILE_ROWS);
+        memcpy(at + g * GW_TILE_ROWS * depth + k * GW_TILE_ROWS,
+               from + g * GW_TILE_ROWS + k * step, sizeof(float) * GW_TILE_ROWS);
+  }
   for (; i < rows; i += GW_TILE_ROWS) {
     float* at = to + i * depth;
     const float* from = a + i * row;
@@ -174,8 +188,10 @@ static void gw_pack_rows(int64_t rows, int64_t depth, const float* a, int64_t ro
 
 /* Rows of a, a line apart: strides of powers of two meet in few sets of a cache. */
 static void gw_line_rows(int64_t rows, int64_t depth, const float* a, int64_t row, float* to) {
-  for (int64_t i = 0; i < rows; i++)
+  for (int64_t i = 0; i < rows; i++) {
+    for (int64_t k = 0; k < depth; k += 16) __builtin_prefetch(a + (i + 2) * row + k);
     memcpy(to + i * (depth + 16), a + i * row, sizeof(float) * (size_t)depth);
+  }
 }
 
 /* One block of rows and depth by all columns. group: from GW_TILE_ROWS rows of a to the next. */
