@@ -76,6 +76,7 @@ class TrainStep:
         self._program: Program | None = None
         self._learning: list[bool] = []
         self._held: list[tuple[Tensor, np.ndarray]] = []
+        self._scalars = [np.zeros((), type.dtype) for type in SCALARS]
 
     def __call__(self, batch: Any, *, step: int, lr: float) -> dict[str, Any]:
         """Learn from one batch; the loss, the norm of the gradients before clipping, and metrics.
@@ -84,11 +85,12 @@ class TrainStep:
         Loss and norm tell whether the numbers went astray; by then the weights may have, too.
         """
         self._settle()
-        scalars = _scalars(self.seed, step, lr)
         if self.mode == "eager":
             tensors = transform(batch, lambda leaf: Tensor(array_of(leaf)))
-            results = self._run_eagerly(tensors, scalars)
+            results = self._run_eagerly(tensors, _scalars(self.seed, step, lr))
         else:
+            scalars = self._scalars
+            scalars[0][()], scalars[1][()], scalars[2][()] = self.seed, step, lr
             arrays, key = read(batch)
             runner = self._runners.find(
                 key,
@@ -174,6 +176,8 @@ class TrainStep:
         if self._program is None or learning != self._learning:
             self._start(learning)
         changed = [(tensor, array) for tensor, array in self._held if tensor.data is not array]
+        if not changed:
+            return
         if any(tensor.type != array_type(a) for tensor, a in changed):
             self._start(learning)
         else:  # somebody gave a parameter another array: its numbers move into ours
