@@ -9,27 +9,24 @@
 static inline float gw_from_bits(uint32_t u) { union { uint32_t u; float f; } c; c.u = u; return c.f; }
 static inline uint32_t gw_to_bits(float f) { union { uint32_t u; float f; } c; c.f = f; return c.u; }
 
-/* Nearest whole number for |x| < 2^22. */
-static inline float gw_nearest(float x) { return (x + 12582912.0f) - 12582912.0f; }
-
-/* e^x; 0 below -103.97, infinity above 88.72; 2 ulp. r = x - n ln 2, e^r = 1 + r + r^2 P(r). */
+/* e^x; 0 below -103.97, infinity above 88.72; 2 ulp. r = x - n ln 2, e^r = P(r); 2^n in two steps,
+ * for results below the normal ones. What is out of range is chosen last, and not held in range
+ * first: compilers copy all that follows a choice, and vectors pay for every copy. */
 static inline float gw_exp(float x) {
-  float c = x > 89.0f ? 89.0f : x;
-  c = c < -104.0f ? -104.0f : c;
-  float n = gw_nearest(c * 0x1.715476p+0f);
-  float r = fmaf(n, -0x1.62e400p-1f, c);
+  float z = fmaf(x, 0x1.715476p+0f, 12582912.0f), n = z - 12582912.0f;
+  float r = fmaf(n, -0x1.62e400p-1f, x);
   r = fmaf(n, -0x1.7f7d1cp-20f, r);
   float p = 0x1.6db414p-10f;
   p = fmaf(p, r, 0x1.123b46p-7f);
   p = fmaf(p, r, 0x1.55545ep-5f);
   p = fmaf(p, r, 0x1.555490p-3f);
   p = fmaf(p, r, 0.5f);
-  p = fmaf(p * r, r, r) + 1.0f;
-  int32_t whole = (int32_t)n, half = whole >> 1;
-  float low = gw_from_bits((uint32_t)(half + 127) << 23);
-  float high = gw_from_bits((uint32_t)(whole - half + 127) << 23);
-  float y = p * low * high;
-  return x != x ? x : y;
+  p = fmaf(p, r, 1.0f);
+  p = fmaf(p, r, 1.0f);
+  uint32_t whole = gw_to_bits(z) << 23, half = gw_to_bits(z) << 22 & 0xff800000u;
+  float y = gw_from_bits(gw_to_bits(p) + half) * gw_from_bits(whole - half + 0x3f800000u);
+  y = x <= 89.0f ? y : x + INFINITY;
+  return x < -104.0f ? 0.0f : y;
 }
 
 /* ln x; -inf at 0, NaN below; 1 ulp. x = 2^e (1 + f), ln(1 + f) = f - f^2/2 + f^3 P(f). */
@@ -71,29 +68,31 @@ static inline float gw_tanh(float x) {
   return x != x ? x : y;
 }
 
-/* erf x; 3 ulp. x P(x^2) below 1, 1 - e^Q(x) to 4, 1 above. */
+/* erf x; 3 ulp. x P(x^2) below 0.9, 1 - 2^Q(x) to 3.92, 1 above. */
 static inline float gw_erf(float x) {
   float a = fabsf(x), z = x * x;
-  float p = 0x1.496a30p-14f;
-  p = fmaf(p, z, -0x1.a3f700p-11f);
-  p = fmaf(p, z, 0x1.5405b2p-8f);
-  p = fmaf(p, z, -0x1.b7f90ep-6f);
-  p = fmaf(p, z, 0x1.ce2cf8p-4f);
-  p = fmaf(p, z, -0x1.81273ep-2f);
+  float p = -0x1.3f503ep-11f;
+  p = fmaf(p, z, 0x1.487704p-8f);
+  p = fmaf(p, z, -0x1.b6beeep-6f);
+  p = fmaf(p, z, 0x1.ce1dd4p-4f);
+  p = fmaf(p, z, -0x1.8126fap-2f);
   p = fmaf(p, z, 0x1.20dd74p+0f);
-  float t = a > 4.0f ? 4.0f : a;
-  float q = 0x1.0dd2b0p-22f;
-  q = fmaf(q, t, -0x1.a8b434p-16f);
-  q = fmaf(q, t, 0x1.e6505ep-12f);
-  q = fmaf(q, t, -0x1.18a64cp-8f);
-  q = fmaf(q, t, 0x1.9fb852p-6f);
-  q = fmaf(q, t, -0x1.bcfc38p-4f);
-  q = fmaf(q, t, -0x1.441dc6p-1f);
-  q = fmaf(q, t, -0x1.21317ap+0f);
-  q = fmaf(q, t, 0x1.ac91f0p-13f);
-  float large = copysignf(1.0f - gw_exp(q), x);
-  float y = a < 1.0f ? x * p : large;
-  return x != x ? x : y;
+  float q = -0x1.d9557cp-10f;
+  q = fmaf(q, a, 0x1.703e80p-6f);
+  q = fmaf(q, a, -0x1.0d31e4p-3f);
+  q = fmaf(q, a, -0x1.e0afd0p-1f);
+  q = fmaf(q, a, -0x1.9db852p+0f);
+  q = fmaf(q, a, -0x1.630dd2p-9f);
+  float n = q + 12582912.0f, f = q - (n - 12582912.0f);
+  float e = 0x1.5c08e4p-10f;
+  e = fmaf(e, f, 0x1.3d0c54p-7f);
+  e = fmaf(e, f, 0x1.c6b6e6p-5f);
+  e = fmaf(e, f, 0x1.ebf918p-3f);
+  e = fmaf(e, f, 0x1.62e428p-1f);
+  e = fmaf(e, f, 0x1.000002p+0f);
+  float large = 1.0f - gw_from_bits(gw_to_bits(e) + (gw_to_bits(n) << 23));
+  large = a > 3.92f ? 1.0f : large;
+  return a >= 0.9f ? copysignf(large, x) : x * p;
 }
 
 /* 1 / (1 + e^-x), without overflow; 3 ulp. */

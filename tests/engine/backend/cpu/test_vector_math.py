@@ -89,6 +89,18 @@ def test_special_numbers(name: str) -> None:
     np.testing.assert_allclose(run(name, given), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_what_is_not_a_number_stays_so(name: str) -> None:
+    """Whatever its lower bits are: exponents are made by shifting them."""
+    bits = np.arange(0x7F800001, 0x7F801001, dtype=np.uint32)
+    assert np.isnan(run(name, np.concatenate([bits, bits | 0x80000000]).view(np.float32))).all()
+
+
+def test_erf_never_exceeds_one() -> None:
+    x = np.linspace(3, 5, 200_001).astype(np.float32)
+    assert np.abs(run("erf", np.concatenate([x, -x]))).max() == 1
+
+
 def test_results_do_not_depend_on_the_place_in_a_vector() -> None:
     """Tails of loops run other instructions than their bodies."""
     x = np.linspace(-3, 3, 257).astype(np.float32)
