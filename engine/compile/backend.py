@@ -12,6 +12,7 @@ from engine.compile.interpreter import Interpreter
 from engine.compile.plan import Plan, make_plan
 from engine.errors import CompileError
 from engine.ir.graph import Graph
+from engine.ir.passes.conv_epilogue import end_convolutions
 from engine.ir.passes.fuse import fuse
 from engine.ir.passes.simplify import simplify
 
@@ -65,7 +66,7 @@ class Backend:
         from engine.backend.cpu import recall
 
         def make() -> Plan:
-            return make_plan(fuse(simplify(graph)), resident)
+            return make_plan(end_convolutions(fuse(simplify(graph))), resident)
 
         return recall.plan_of(graph, resident, chain, make)
 

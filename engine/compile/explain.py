@@ -13,6 +13,7 @@ from engine.compile.plan import Launch, Plan, Slot, make_plan
 from engine.compile.program import Loss, Options, Program
 from engine.compile.step import trace_step
 from engine.ir.graph import Graph
+from engine.ir.passes.conv_epilogue import end_convolutions
 from engine.ir.passes.fuse import fuse
 from engine.ir.passes.memory import ARENA
 from engine.ir.passes.overlap import Span, span
@@ -32,6 +33,7 @@ MOST_PLACED = 3000
 PASSES: tuple[tuple[str, Callable[[Graph], Graph]], ...] = (
     ("simplify", simplify),
     ("fuse", fuse),
+    ("end convolutions", end_convolutions),
 )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from engine.backend.convolution import Geometry
 from engine.backend.cpu import depthwise, flat, winograd
+from engine.backend.cpu.after import NOTHING, After
 from engine.backend.cpu.dense import densified
 from engine.backend.cpu.kernels import Kernel, Phase, cut, declare, emitter, scratch_pointer
 from engine.backend.cpu.windows import (
@@ -42,18 +43,18 @@ class Products:
     channels: int  # of one group of what is looked at
     rows: int  # of one group of the result
     strides: tuple[int, int, int]  # elements of the weight from group, row and channel to the next
-    bias: bool = False
+    after: After = NOTHING
 
     def kernel(self, launch: Launch) -> Kernel:
         sizes = self.groups, self.channels, self.rows
         if all(depthwise.fits(job, *sizes) for job in self.jobs):
             jobs = list(self.jobs)
-            return depthwise.kernel(launch, jobs, self.images, *sizes, self.strides, self.bias)
+            return depthwise.kernel(launch, jobs, self.images, *sizes, self.strides, self.after)
         job = self.jobs[0]
         fits = self.groups == 1 and winograd.fits(job, self.channels, self.rows)
         if fits and winograd.pays(job, self.images):
             return winograd.kernel(
-                launch, job, self.images, self.channels, self.rows, self.strides[1:], self.bias,
+                launch, job, self.images, self.channels, self.rows, self.strides[1:], self.after,
             )  # fmt: skip
         names = f"float* packed = (void*){scratch_pointer(launch)};"
         head = f"{declare(launch)}\n{names}"
@@ -97,7 +98,7 @@ gw_pack_weights(x1 + group * {group}, {self.rows}, {self.channels}, {taps}, {row
         if flat.fits(job, self.channels):
             packed = offset, self._packed(job)
             return flat.making(
-                job, self.images, self.groups, self.channels, self.rows, packed, self.bias, first
+                job, self.images, self.groups, self.channels, self.rows, packed, self.after, first
             )
         windows, target, taps = job.windows, job.target, max(1, len(job.taps))
         places = self.images * windows.places
@@ -108,7 +109,7 @@ gw_pack_weights(x1 + group * {group}, {self.rows}, {self.channels}, {taps}, {row
         work = tiles * PANEL * (block * taps + round_up(rows, ROWS))
         each = across * down
         plane = prod(target.size)
-        bias = f"x2 + group * {self.rows} + row" if self.bias else "0"
+        start = f"(group * {self.rows} + row)"
         text = f"""if (part >= {first} && part < {first + each * self.groups}) {{
 {windows.text("windows")}
 {target.text("target")}
@@ -116,9 +117,10 @@ float* work = gw_workspace({4 * work});
 if (!work) {{ GW_REFUSE(); return; }}
 int64_t group = (part - {first}) / {each}, place = (part - {first}) % {across} * {some};
 int64_t row = (part - {first}) % {each} / {across} * {rows};
+{self.after.text(start, f"{start} * {plane}")}
 gw_convolve(&windows, &target, x0 + group * {self.channels * prod(windows.size)},
             packed + {offset} + group * {self._packed(job)} + row * {self.channels * len(job.taps)},
-            {bias}, y0 + (group * {self.rows} + row) * {plane},
+            &after, y0 + {start} * {plane},
             {self.channels}, GW_MIN({rows}, {self.rows} - row), place,
             GW_MIN({some}, {places} - place), {block}, {tiles}, work);
 }}"""
@@ -150,6 +152,15 @@ def covered(launch: Launch) -> bool:
 
 @emitter("conv")
 def conv(launch: Launch) -> Kernel | None:
+    return _forward(launch, After(("shift",) if len(launch.inputs) == 3 else ()))
+
+
+@emitter("fused_conv")
+def fused_conv(launch: Launch) -> Kernel | None:
+    return _forward(launch, After(launch.attrs["after"], launch.attrs["relu"]))
+
+
+def _forward(launch: Launch, after: After) -> Kernel | None:
     if not covered(launch):
         return None
     x, weight = (slot.type for slot in launch.inputs[:2])
@@ -158,7 +169,7 @@ def conv(launch: Launch) -> Kernel | None:
     rows, taps = outputs // groups, len(geometry.taps)
     made = Products(
         [forward_job(geometry, x.shape[1], outputs)], x.shape[0], groups, depth, rows,
-        (rows * depth * taps, depth * taps, taps), len(launch.inputs) == 3,
+        (rows * depth * taps, depth * taps, taps), after,
     )  # fmt: skip
     return densified(launch, made.kernel)
 

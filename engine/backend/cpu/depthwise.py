@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
+from engine.backend.cpu.after import After
 from engine.backend.cpu.kernels import Kernel, cut, declare, one
 from engine.backend.cpu.shares import share
 from engine.backend.cpu.windows import WIDE, Job, Three, Windows, braced, round_up
@@ -72,20 +73,20 @@ def fits(job: Job, groups: int, channels: int, rows: int) -> bool:
 
 def kernel(
     launch: Launch, jobs: list[Job], images: int, groups: int, channels: int, rows: int,
-    strides: tuple[int, int, int], bias: bool,
+    strides: tuple[int, int, int], after: After,
 ) -> Kernel:  # fmt: skip
     """Jobs of the same weights. strides: of the weight, from group, row and channel to the next."""
     count = images * groups
     work = 2 * count * channels * rows * sum(j.windows.places * len(j.taps) for j in jobs)
     parts, size = cut(count, work)
-    bodies = [_job(job, groups, channels, rows, strides, bias) for job in jobs]
+    bodies = [_job(job, groups, channels, rows, strides, after) for job in jobs]
     text = f"{share('each', count, size)} {{\nconst int64_t n = each / {groups}, " \
            f"group = each % {groups};\n(void)n;\n" + "\n".join(bodies) + "\n}"  # fmt: skip
     return one(f"{declare(launch)}\n{text}", parts, headers=HEADERS)
 
 
 def _job(
-    job: Job, groups: int, channels: int, rows: int, strides: tuple[int, int, int], bias: bool
+    job: Job, groups: int, channels: int, rows: int, strides: tuple[int, int, int], after: After
 ) -> str:
     seen, target = Surroundings(job.windows), job.target
     step, (depth, high, across) = job.windows.step[2], target.size
@@ -94,9 +95,14 @@ def _job(
         chain = f"fmaf(w{tap}, from[i * {step} + {seen.place(tap)}], {chain})"
     at = f"group * {strides[0]} + r * {strides[1]} + c * {strides[2]}"
     weights = "\n".join(f"const float w{i} = x1[{at} + {t}];" for i, t in enumerate(job.taps))
-    first = f"c ? to[i * {target.step[2]}] : {f'x2[group * {rows} + r]' if bias else '0.0f'}"
     place = f"(z * {target.step[0]} + {target.start[0]}) * {high}"
     place = f"({place} + y * {target.step[1]} + {target.start[1]}) * {across} + {target.start[2]}"
+    row, channel = f"(n * {groups * rows} + group * {rows} + r)", f"[group * {rows} + r]"
+    beginning, steps = after.steps(channel, f"[{row} * {depth * high * across} + {place} + at]")
+    first = f"c ? to[at] : {beginning}" if channels > 1 else beginning
+    last = "\n".join(steps)
+    if steps and channels > 1:
+        last = f"if (c == {channels - 1}) {{\n{last}\n}}"
     return f"""{{
 {seen.text()}
 for (int64_t c = 0; c < {channels}; c++) {{
@@ -105,11 +111,13 @@ gw_padded(x0 + (n * {groups * channels} + group * {channels} + c) * {prod(job.wi
 for (int64_t r = 0; r < {rows}; r++) {{
 {weights}
 {seen.rows()}
-float* restrict to = y0 + (n * {groups * rows} + group * {rows} + r) * {depth * high * across}
-                     + {place};
+float* restrict to = y0 + {row} * {depth * high * across} + {place};
 for (int64_t i = 0; i < {job.windows.grid[2]}; i++) {{
+const int64_t at = i * {target.step[2]};
 const float h = {first};
-to[i * {target.step[2]}] = {chain};
+float v = {chain};
+{last}
+to[at] = v;
 }}
 }}
 }}

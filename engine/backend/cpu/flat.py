@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 
+from engine.backend.cpu.after import After
 from engine.backend.cpu.kernels import Kernel, Phase, cut, declare, scratch_pointer
 from engine.backend.cpu.windows import (
     PANEL,
@@ -126,7 +127,7 @@ def fits(job: Job, channels: int) -> bool:
 
 def making(
     job: Job, images: int, groups: int, channels: int, rows: int, packed: tuple[int, int],
-    bias: bool, first: int,
+    after: After, first: int,
 ) -> tuple[str, int]:  # fmt: skip
     """C for the parts from `first` on, and their number; `packed`: where weights of this job
     begin, and how far those of two groups are apart."""
@@ -138,7 +139,8 @@ def making(
     each, seen = across * -(-rows // stripe), channels * flat.pitch + flat.seen
     sums = ROWS * round_up(flat.band, PANEL)
     plane = prod(target.size)
-    extra = f"x2 + group * {rows} + row" if bias else "0"
+    start = f"(group * {rows} + row)"
+    place = f"((n * {groups} + group) * {rows} + row) * {plane}"
     text = f"""if (part >= {first} && part < {first + each * groups}) {{
 {flat.text("flat")}
 {target.text("target")}
@@ -149,9 +151,10 @@ int64_t row = (part - {first}) % {each} / {across} * {stripe};
 for (int64_t n = from; n < GW_MIN(from + {some}, {images}); n++) {{
 gw_flat_spread(&flat, x0 + (n * {groups} + group) * {channels * prod(job.windows.size)}, {channels},
                seen);
+{after.text(start, place)}
 gw_flat_convolve(&flat, &target, seen, packed + {packed[0]} + group * {packed[1]}
                                            + row * {channels * taps},
-                 {extra}, y0 + ((n * {groups} + group) * {rows} + row) * {plane}, {channels},
+                 &after, y0 + {place}, {channels},
                  GW_MIN({stripe}, {rows} - row), {flat.band}, seen + {seen});
 }}
 }}"""

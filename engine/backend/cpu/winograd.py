@@ -8,6 +8,7 @@ from __future__ import annotations
 from itertools import product
 from math import prod
 
+from engine.backend.cpu.after import After
 from engine.backend.cpu.kernels import Kernel, Phase, cut, declare, one, scratch_pointer
 from engine.backend.cpu.windows import (
     PANEL,
@@ -57,7 +58,7 @@ def fits_weight(job: Job, images: int, channels: int, rows: int) -> bool:
 
 def kernel(
     launch: Launch, job: Job, images: int, channels: int, rows: int, pitches: tuple[int, int],
-    bias: bool,
+    after: After,
 ) -> Kernel:  # fmt: skip
     """The convolution of one job without groups.
 
@@ -72,6 +73,7 @@ def kernel(
     high, spare = (BLOCK_ROWS, ROWS * channels) if panels == 1 else (64, 0)
     stripe = round_up(-(-rows // max(1, min(8 // bands, rows // high))), BLOCK_ROWS)
     work = POINTS * (PANEL * (channels + BLOCK_ROWS) + spare)
+    plane = prod(job.target.size)
     head = f"""{declare(launch)}
 static const int32_t tap[] = {braced([job.taps[i] for i in order])};"""
     weight = f"{pitches[0]}, {pitches[1]}, tap"
@@ -81,11 +83,11 @@ float* work = gw_workspace({4 * work});
 if (!work) {{ GW_REFUSE(); return; }}
 const int64_t first = part % {bands} * {some}, row = part / {bands} * {stripe};
 const int64_t high = GW_MIN({stripe}, {rows} - row), count = GW_MIN({some}, {tiles} - first);
-const float* bias = {"x2 + row" if bias else "0"};
-float* y = y0 + row * {prod(job.target.size)};"""
+{after.text("row", f"row * {plane}")}
+float* y = y0 + row * {plane};"""
     parts = bands * -(-rows // stripe)
     if panels == 1:
-        call = f"""gw_winograd_few(&windows, &target, x0, x1 + row * {pitches[0]}, {weight}, bias,
+        call = f"""gw_winograd_few(&windows, &target, x0, x1 + row * {pitches[0]}, {weight}, &after,
                 y, {channels}, high, count, work);"""
         return one(f"{head}\n{making}\n{call}", parts, headers=HEADERS)
     packed = f"float* packed = (void*){scratch_pointer(launch)};"
@@ -93,8 +95,8 @@ float* y = y0 + row * {prod(job.target.size)};"""
     packing = f"""gw_winograd_weights(x1, {rows}, {channels}, {weight}, packed, part * {size},
                     GW_MIN(part * {size} + {size}, {groups}));"""
     call = f"""(void)tap;
-gw_winograd(&windows, &target, x0, packed + row * {channels}, {groups * channels * ROWS}, bias, y,
-            {channels}, high, first, count, work);"""
+gw_winograd(&windows, &target, x0, packed + row * {channels}, {groups * channels * ROWS}, &after,
+            y, {channels}, high, first, count, work);"""
     phases = (
         Phase(f"{head}\n{packed}\n{packing}", packings),
         Phase(f"{head}\n{packed}\n{making}\n{call}", parts),

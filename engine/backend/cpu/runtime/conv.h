@@ -22,13 +22,21 @@ typedef struct {
   int dense; /* positions of an image follow each other */
 } GwTarget;
 
+/* What becomes of the numbers of a result on their way to their places: they are multiplied by the
+ * scale of their channel and get its shift (0 for neither), then `more` of the same place (0 for
+ * nothing), and are at least `low`. All begin where the result does. */
+typedef struct {
+  const float *scale, *shift, *more;
+  float low;
+} GwAfter;
+
 GW_SHARED void gw_pack_weights(const float* weight, int64_t rows, int64_t channels, int64_t taps,
                                int64_t row, int64_t channel, const int32_t* tap, float* out,
                                int64_t from, int64_t to);
 GW_SHARED void gw_convolve(const GwWindows* w, const GwTarget* g, const float* x,
-                           const float* packed, const float* bias, float* y, int64_t channels,
-                           int64_t rows, int64_t first, int64_t count, int64_t block, int64_t tiles,
-                           float* patches);
+                           const float* packed, const GwAfter* after, float* y,
+                           int64_t channels, int64_t rows, int64_t first, int64_t count,
+                           int64_t block, int64_t tiles, float* patches);
 GW_SHARED void gw_conv_weight(const GwWindows* w, const float* x, const float* g, int64_t g_image,
                               int64_t channels, int64_t rows, int64_t lanes, int64_t first,
                               int64_t count, int64_t wide, float* patches, float* out);
@@ -150,38 +158,64 @@ GW_INLINE void gw_panel_product(int64_t depth, const float* a, const float* b, f
 #endif
 }
 
+/* The same for channels from `row` on, whose numbers begin `away` behind those of the first. */
+GW_INLINE GwAfter gw_after_rows(const GwAfter* a, int64_t row, int64_t away) {
+  const GwAfter rest = {a->scale ? a->scale + row : 0, a->shift ? a->shift + row : 0,
+                        a->more ? a->more + away : 0, a->low};
+  return rest;
+}
+
+/* `run` numbers of a channel to places `step` apart, the first of which is `away` from the start
+ * of the result. */
+GW_INLINE void gw_finish(const GwAfter* a, int64_t row, const float* restrict from, int64_t run,
+                         float* restrict y, int64_t away, int64_t step) {
+  const float scale = a->scale ? a->scale[row] : 1, shift = a->shift ? a->shift[row] : 0;
+  const float low = a->low;
+  float* restrict to = y + away;
+#define GW_FINISH(AT, MORE)                                 \
+  for (int64_t j = 0; j < run; j++) {                       \
+    const float v = from[j] * scale + shift MORE;           \
+    to[AT] = v <= low ? low : v;                            \
+  }
+  if (a->more) {
+    const float* restrict more = a->more + away;
+    if (step == 1) GW_FINISH(j, +more[j])
+    else GW_FINISH(j * step, +more[j * step])
+  } else if (step == 1) {
+    GW_FINISH(j, )
+  } else {
+    GW_FINISH(j * step, )
+  }
+#undef GW_FINISH
+}
+
 static void gw_put(const GwTarget* g, const GwWindows* w, float* y, int64_t first, int64_t count,
-                   int64_t rows, const float* c, int64_t c_row, const float* bias) {
+                   int64_t rows, const float* c, int64_t c_row, const GwAfter* after) {
   for (int64_t done = 0; done < count;) {
     int64_t place = first + done, run = 0, step = g->step[2];
-    float* at;
+    int64_t at;
     if (g->dense) {
       int64_t n = place / w->places, rest = place - n * w->places;
       run = GW_MIN(count - done, w->places - rest);
-      at = y + n * g->image + rest;
+      at = n * g->image + rest;
     } else {
       GwRun r = gw_run(w->grid, w->places, place, count - done);
       int64_t z = r.z * g->step[0] + g->start[0], v = r.y * g->step[1] + g->start[1];
-      at = y + r.n * g->image + (z * g->size[1] + v) * g->size[2] + r.x * step + g->start[2];
+      at = r.n * g->image + (z * g->size[1] + v) * g->size[2] + r.x * step + g->start[2];
       run = r.run;
     }
-    for (int64_t i = 0; i < rows; i++) {
-      const float* from = c + i * c_row + done;
-      float* to = at + i * g->plane;
-      float extra = bias ? bias[i] : 0;
-      if (step == 1) for (int64_t j = 0; j < run; j++) to[j] = from[j] + extra;
-      else for (int64_t j = 0; j < run; j++) to[j * step] = from[j] + extra;
-    }
+    for (int64_t i = 0; i < rows; i++)
+      gw_finish(after, i, c + i * c_row + done, run, y, at + i * g->plane, step);
     done += run;
   }
 }
 
 /* y = weights applied to the windows of positions first..first + count, for `rows` channels of y
- * (y, bias and packed start at the first of them). block: channels of x worked on at a time.
+ * (y, after and packed start at the first of them). block: channels of x worked on at a time.
  * tiles: panels worked on at a time. patches: memory for
  * tiles * GW_SHEET * (block * taps + rows, rounded up to whole groups). */
 void gw_convolve(const GwWindows* w, const GwTarget* g, const float* x, const float* packed,
-                 const float* bias, float* y, int64_t channels, int64_t rows, int64_t first,
+                 const GwAfter* after, float* y, int64_t channels, int64_t rows, int64_t first,
                  int64_t count, int64_t block, int64_t tiles, float* patches) {
   int64_t depth = channels * w->taps, groups = (rows + GW_HIGH - 1) / GW_HIGH;
   int64_t wide = tiles * GW_SHEET, panel = block * w->taps * GW_SHEET;
@@ -197,7 +231,7 @@ void gw_convolve(const GwWindows* w, const GwTarget* g, const float* x, const fl
                            patches + t * panel, sums + i * GW_HIGH * wide + t * GW_SHEET, wide,
                            c > 0);
     }
-    gw_put(g, w, y, place, some, rows, sums, wide, bias);
+    gw_put(g, w, y, place, some, rows, sums, wide, after);
   }
 }
 

@@ -17,8 +17,8 @@ typedef struct {
 
 GW_SHARED void gw_flat_spread(const GwFlat* f, const float* x, int64_t channels, float* out);
 GW_SHARED void gw_flat_convolve(const GwFlat* f, const GwTarget* g, const float* seen,
-                                const float* packed, const float* bias, float* y, int64_t channels,
-                                int64_t rows, int64_t band, float* sums);
+                                const float* packed, const GwAfter* after, float* y,
+                                int64_t channels, int64_t rows, int64_t band, float* sums);
 GW_SHARED void gw_flat_flows(const GwFlat* f, const float* g, int64_t plane, int64_t rows,
                              int64_t length, float* out);
 GW_SHARED void gw_flat_weight(const GwFlat* f, const float* seen, const float* flows,
@@ -86,32 +86,27 @@ GW_INLINE void gw_flat_tile(const int ROWS, const GwFlat* f, int64_t channels, c
 
 /* Positions first..first + count of c[rows][c_row] to where they belong. */
 static void gw_flat_put(const GwFlat* f, const GwTarget* g, float* y, int64_t first, int64_t count,
-                        int64_t rows, const float* c, int64_t c_row, const float* bias) {
+                        int64_t rows, const float* c, int64_t c_row, const GwAfter* after) {
   const int64_t across = f->extent[2], step = g->step[2];
   for (int64_t done = 0; done < count;) {
     const int64_t row = (first + done) / across, x = first + done - row * across;
     const int64_t z = row / f->extent[1], v = row - z * f->extent[1];
     const int64_t run = GW_MIN(count - done, across - x), kept = GW_MIN(run, f->grid[2] - x);
     if (v < f->grid[1]) {
-      float* at = y + ((z * g->step[0] + g->start[0]) * g->size[1] + v * g->step[1] + g->start[1])
-                          * g->size[2] + x * step + g->start[2];
-      for (int64_t i = 0; i < rows; i++) {
-        const float* restrict from = c + i * c_row + done;
-        float* restrict to = at + i * g->plane;
-        const float extra = bias ? bias[i] : 0;
-        if (step == 1) for (int64_t j = 0; j < kept; j++) to[j] = from[j] + extra;
-        else for (int64_t j = 0; j < kept; j++) to[j * step] = from[j] + extra;
-      }
+      const int64_t at = ((z * g->step[0] + g->start[0]) * g->size[1] + v * g->step[1] + g->start[1])
+                             * g->size[2] + x * step + g->start[2];
+      for (int64_t i = 0; i < rows; i++)
+        gw_finish(after, i, c + i * c_row + done, kept, y, at + i * g->plane, step);
     }
     done += run;
   }
 }
 
-/* `rows` channels of the result of one image (y, bias and packed start at the first of them), so
+/* `rows` channels of the result of one image (y, after and packed start at the first of them), so
  * many positions (`band`) at a time. seen: the image as gw_flat_spread has it, and GW_SHEET numbers
  * more. sums: memory for GW_HIGH * (band, rounded up to GW_SHEET). */
 void gw_flat_convolve(const GwFlat* f, const GwTarget* g, const float* seen,
-                      const float* packed, const float* bias, float* y, int64_t channels,
+                      const float* packed, const GwAfter* after, float* y, int64_t channels,
                       int64_t rows, int64_t band, float* sums) {
   const int64_t wide = (band + GW_SHEET - 1) / GW_SHEET * GW_SHEET;
   for (int64_t first = 0; first < f->length; first += band) {
@@ -125,8 +120,9 @@ void gw_flat_convolve(const GwFlat* f, const GwTarget* g, const float* seen,
         for (int i = 0; i < GW_HIGH; i += 4)
           gw_flat_tile(4, f, channels, a + i, seen + first + q, sums + i * wide + q, wide);
 #endif
+      const GwAfter rest = gw_after_rows(after, r, r * g->plane);
       gw_flat_put(f, g, y + r * g->plane, first, count, GW_MIN(GW_HIGH, rows - r), sums, wide,
-                  bias ? bias + r : 0);
+                  &rest);
     }
   }
 }

@@ -14,13 +14,13 @@ GW_SHARED void gw_winograd_weights(const float* weight, int64_t rows, int64_t ch
 GW_SHARED void gw_winograd_windows(const GwWindows* w, const float* x, int64_t channels,
                                    int64_t first, int64_t count, int64_t pitch, float* out);
 GW_SHARED void gw_winograd(const GwWindows* w, const GwTarget* g, const float* x,
-                           const float* packed, int64_t pitch, const float* bias, float* y,
+                           const float* packed, int64_t pitch, const GwAfter* after, float* y,
                            int64_t channels, int64_t rows, int64_t first, int64_t count,
                            float* work);
 GW_SHARED void gw_winograd_few(const GwWindows* w, const GwTarget* g, const float* x,
                                const float* weight, int64_t row, int64_t channel,
-                               const int32_t* tap, const float* bias, float* y, int64_t channels,
-                               int64_t rows, int64_t count, float* work);
+                               const int32_t* tap, const GwAfter* after, float* y,
+                               int64_t channels, int64_t rows, int64_t count, float* work);
 GW_SHARED void gw_winograd_flows(const GwWindows* w, const float* g, int64_t image, int64_t rows,
                                  int64_t lanes, int64_t across, int64_t first, int64_t count,
                                  int64_t pitch, float* out);
@@ -202,7 +202,10 @@ static void gw_narrow_product(int64_t depth, const float* a, const float* b, flo
 }
 
 static void gw_winograd_put(const GwWindows* w, const GwTarget* g, const GwTile* tiles,
-                            int64_t count, const float* m, int64_t point, float bias, float* y) {
+                            int64_t count, const float* m, int64_t point, const GwAfter* after,
+                            int64_t row, float* y) {
+  const float scale = after->scale ? after->scale[row] : 1;
+  const float shift = after->shift ? after->shift[row] : 0, low = after->low;
   float line[24 * 16] __attribute__((aligned(64))), s[16 * 16] __attribute__((aligned(64)));
   for (int k = 0; k < 6; k++) gw_from_points(m + k * point, (int)(6 * point), line + k * 16, 96);
   for (int k = 0; k < 4; k++) gw_from_points(line + k * 96, 16, s + k * 64, 16);
@@ -211,29 +214,37 @@ static void gw_winograd_put(const GwWindows* w, const GwTarget* g, const GwTile*
     for (int64_t r = 0; r < 4; r++) {
       __m256 v[4];
       for (int e = 0; e < 4; e++)
-        v[e] = _mm256_loadu_ps(s + (r * 4 + e) * 16 + l) + _mm256_set1_ps(bias);
+        v[e] = _mm256_loadu_ps(s + (r * 4 + e) * 16 + l) * _mm256_set1_ps(scale)
+               + _mm256_set1_ps(shift);
       gw_turn_four(v);
       for (int64_t i = 0; i < GW_MIN(8, count - l); i++) {
         const GwTile* t = tiles + l + i;
         if (t->y + r >= w->grid[1]) continue;
-        float* at = y + t->n * g->image + (t->y + r) * g->size[2] + t->x;
+        const int64_t at = row * g->plane + t->n * g->image + (t->y + r) * g->size[2] + t->x;
         const __m256 whole = v[i & 3];
-        const __m128 half = i < 4 ? _mm256_castps256_ps128(whole) : _mm256_extractf128_ps(whole, 1);
-        if (t->x + 4 <= w->grid[2]) _mm_storeu_ps(at, half);
-        else for (int64_t e = 0; e < w->grid[2] - t->x; e++) at[e] = half[e];
+        __m128 half = i < 4 ? _mm256_castps256_ps128(whole) : _mm256_extractf128_ps(whole, 1);
+        if (t->x + 4 <= w->grid[2]) {
+          if (after->more) half = half + _mm_loadu_ps(after->more + at);
+          _mm_storeu_ps(y + at, _mm_max_ps(_mm_set1_ps(low), half)); /* not a number stays so */
+        } else {
+          for (int64_t e = 0; e < w->grid[2] - t->x; e++) {
+            const float one = after->more ? half[e] + after->more[at + e] : half[e];
+            y[at + e] = one <= low ? low : one;
+          }
+        }
       }
     }
 #else
   for (int64_t l = 0; l < count; l++) {
-    float* at = y + tiles[l].n * g->image + tiles[l].y * g->size[2] + tiles[l].x;
+    int64_t from = row * g->plane + tiles[l].n * g->image + tiles[l].y * g->size[2] + tiles[l].x;
     int64_t high = GW_MIN(4, w->grid[1] - tiles[l].y), wide = GW_MIN(4, w->grid[2] - tiles[l].x);
-    if (high == 4 && wide == 4) {
-      for (int r = 0; r < 4; r++)
-        for (int e = 0; e < 4; e++) at[r * g->size[2] + e] = s[(r * 4 + e) * 16 + l] + bias;
-    } else {
-      for (int64_t r = 0; r < high; r++)
-        for (int64_t e = 0; e < wide; e++) at[r * g->size[2] + e] = s[(r * 4 + e) * 16 + l] + bias;
-    }
+    for (int64_t r = 0; r < high; r++)
+      for (int64_t e = 0; e < wide; e++) {
+        const int64_t at = from + r * g->size[2] + e;
+        const float sum = s[(r * 4 + e) * 16 + l] * scale + shift;
+        const float one = after->more ? sum + after->more[at] : sum;
+        y[at] = one <= low ? low : one;
+      }
   }
 #endif
 }
@@ -262,7 +273,7 @@ void gw_winograd_windows(const GwWindows* w, const float* x, int64_t channels, i
 
 /* Products of all points with `high` rows of packed weights, and the results of a panel of tiles. */
 static void gw_winograd_rows(const GwWindows* w, const GwTarget* g, const float* packed,
-                             int64_t pitch, const float* bias, float* y, int64_t channels,
+                             int64_t pitch, const GwAfter* after, float* y, int64_t channels,
                              int64_t high, int64_t first, int64_t count, float* work) {
   int64_t point = channels * GW_SHEET, made = GW_BLOCK_ROWS * GW_SHEET;
   int64_t vectors = (count + 15) / 16;
@@ -276,22 +287,23 @@ static void gw_winograd_rows(const GwWindows* w, const GwTarget* g, const float*
   for (int64_t r = 0; r < high; r++)
     for (int64_t j = 0; j < vectors; j++)
       gw_winograd_put(w, g, tiles + 16 * j, GW_MIN(16, count - 16 * j),
-                      products + r * GW_SHEET + 16 * j, made, bias ? bias[r] : 0,
-                      y + r * g->plane);
+                      products + r * GW_SHEET + 16 * j, made, after, r, y);
 }
 
 /* Tiles first..first + count for `rows` channels of y; packed starts at the first of them.
  * pitch: numbers of a point of the packed weights.
  * work: memory for GW_POINTS * GW_SHEET * (channels + GW_BLOCK_ROWS). */
 void gw_winograd(const GwWindows* w, const GwTarget* g, const float* x, const float* packed,
-                 int64_t pitch, const float* bias, float* y, int64_t channels, int64_t rows,
+                 int64_t pitch, const GwAfter* after, float* y, int64_t channels, int64_t rows,
                  int64_t first, int64_t count, float* work) {
   for (int64_t at = first; at < first + count; at += GW_SHEET) {
     int64_t some = GW_MIN(GW_SHEET, first + count - at);
     gw_winograd_windows(w, x, channels, at, some, channels * GW_SHEET, work);
-    for (int64_t i = 0; i < rows; i += GW_BLOCK_ROWS)
-      gw_winograd_rows(w, g, packed + i * channels, pitch, bias ? bias + i : 0, y + i * g->plane,
-                       channels, GW_MIN(GW_BLOCK_ROWS, rows - i), at, some, work);
+    for (int64_t i = 0; i < rows; i += GW_BLOCK_ROWS) {
+      const GwAfter rest = gw_after_rows(after, i, i * g->plane);
+      gw_winograd_rows(w, g, packed + i * channels, pitch, &rest, y + i * g->plane, channels,
+                       GW_MIN(GW_BLOCK_ROWS, rows - i), at, some, work);
+    }
   }
 }
 
@@ -300,15 +312,16 @@ void gw_winograd(const GwWindows* w, const GwTarget* g, const float* x, const fl
  * `work`, GW_POINTS * GW_HIGH * channels more. */
 void gw_winograd_few(const GwWindows* w, const GwTarget* g, const float* x,
                      const float* weight, int64_t row, int64_t channel, const int32_t* tap,
-                     const float* bias, float* y, int64_t channels, int64_t rows,
+                     const GwAfter* after, float* y, int64_t channels, int64_t rows,
                      int64_t count, float* work) {
   float* packed = work + GW_POINTS * GW_SHEET * (channels + GW_BLOCK_ROWS);
   gw_winograd_windows(w, x, channels, 0, count, channels * GW_SHEET, work);
   for (int64_t i = 0; i < rows; i += GW_HIGH) {
     int64_t high = GW_MIN(GW_HIGH, rows - i);
     gw_winograd_weights(weight + i * row, high, channels, row, channel, tap, packed, 0, 1);
-    gw_winograd_rows(w, g, packed, channels * GW_HIGH, bias ? bias + i : 0, y + i * g->plane,
-                     channels, high, 0, count, work);
+    const GwAfter rest = gw_after_rows(after, i, i * g->plane);
+    gw_winograd_rows(w, g, packed, channels * GW_HIGH, &rest, y + i * g->plane, channels, high, 0,
+                     count, work);
   }
 }
 
