@@ -11,8 +11,9 @@ import selectors
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, NoReturn
 
 from worker import lifeline
@@ -28,6 +29,7 @@ class Zygote:
 
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
+        self._aside: set[int] = set()
         self._woken, self._waker = socket.socketpair()
         self._waker.setblocking(False)
         signal.set_wakeup_fd(self._waker.fileno())
@@ -44,6 +46,21 @@ class Zygote:
                     self._reap()
                 if self._channel in ready and not self._answer():
                     return
+
+    def aside(self, task: Callable[[], object]) -> None:
+        """Do something in a process of its own that gives way to jobs; how it ends is not told."""
+        me, pid = os.getpid(), os.fork()
+        if pid:
+            self._aside.add(pid)
+            return
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        lifeline.tie(signal.SIGKILL)
+        if os.getppid() == me:
+            os.nice(10)
+            with suppress(Exception):
+                task()
+        leave(0)
 
     def _answer(self) -> bool:
         message, fds, _, _ = socket.recv_fds(self._channel, MESSAGE_BYTES, 3)
@@ -84,6 +101,9 @@ class Zygote:
                 return
             if pid == 0:
                 return
+            if pid in self._aside:
+                self._aside.remove(pid)
+                continue
             self._say({"ended": pid, "code": os.waitstatus_to_exitcode(status)})
 
     def _say(self, document: dict[str, Any]) -> None:
@@ -101,9 +121,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from engine.backend.cpu import toolchain
     from engine.errors import EngineError
 
+    zygote = Zygote(socket.socket(fileno=given.channel))
     with suppress(EngineError):  # a job will tell what is wrong with the compiler
-        toolchain.find()
-    Zygote(socket.socket(fileno=given.channel)).serve()
+        chain = toolchain.find()
+        if chain is not None:
+            zygote.aside(partial(toolchain.prepare, chain))
+    zygote.serve()
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from benchmarks.cpu.batches import batches
 from benchmarks.cpu.program import Program
 from benchmarks.cpu.rows import BETAS, EPS, Row
 from engine import Tensor, nn
+from engine.backend.cpu import toolchain
 from engine.compile import Inference, TrainStep
 from engine.optim import SGD, Adam, AdamW
 from engine.optim.optimizer import Optimizer
@@ -48,8 +49,14 @@ def inference(row: Row, threads: int) -> Program:
 
 
 def start() -> None:
-    """Find the compiler and start the threads, once a process, with the least of programs."""
+    """Find the compiler and start the threads, once a process, with the least of programs.
+
+    Compile what all programs share, once a machine.
+    """
     Inference(nn.ReLU())(np.zeros(1, np.float32))
+    chain = toolchain.find()
+    if chain is not None:
+        toolchain.prepare(chain)
 
 
 def optimizer(row: Row, model: nn.Module) -> Optimizer:

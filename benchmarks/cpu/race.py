@@ -192,28 +192,38 @@ def best_variant(
 
 
 def compile_times(row: Row, threads: int, tries: int = 3) -> dict[str, float]:
-    """Milliseconds of our first call: with an empty cache, and in a new process with a filled one.
+    """Milliseconds of our first call, one steady call taken off.
 
-    One steady call is taken off each. Finding the compiler and starting the threads, which a
-    process does once, stand beside them.
+    cold: nothing of this model is in the cache; what all models share is. warm: a new process with
+    a filled cache. empty: a new machine, on which nothing was ever compiled and nothing started.
+    start: finding the compiler and starting the threads, which a process does once, and compiling
+    what models share (cold), which a machine does once.
     """
-    with tempfile.TemporaryDirectory(prefix="gradworks-bench-") as folder:
-        cold = first_call(row, threads, folder)
-        warm = min(first_call(row, threads, folder) for _ in range(tries))
+    with folder() as cache:
+        cold = first_call(row, threads, cache)
+        warm = min(first_call(row, threads, cache) for _ in range(tries))
+    with folder() as cache:
+        empty = first_call(row, threads, cache, prepared=False)
     return {
         "cold_ms": cold[0],
         "warm_ms": warm[0],
+        "empty_ms": empty[0],
         "start_cold_ms": cold[1],
         "start_warm_ms": warm[1],
     }
 
 
-def first_call(row: Row, threads: int, cache: str) -> tuple[float, float]:
-    """Milliseconds of the first call over a steady one, and of the start before it."""
+def folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="gradworks-bench-")
+
+
+def first_call(row: Row, threads: int, cache: str, *, prepared: bool = True) -> tuple[float, float]:
+    """Milliseconds of the first call over a steady one, and of the start before it, if any."""
     with worker("ours", "c", row, threads, {"GRADWORKS_CACHE": cache}) as peer:
-        answer = peer.ask("first")
+        start = peer.ask("start")["ms"] if prepared else 0.0
+        first = peer.ask("time")["ms"]
         steady = min(peer.ask("time")["ms"] for _ in range(3))
-    return max(0.0, answer["first_ms"] - steady), answer["start_ms"]
+    return max(0.0, first - steady), start
 
 
 @contextmanager

@@ -3,7 +3,7 @@
     python -m benchmarks.cpu.worker PEER VARIANT ROW THREADS
 
 Reads one JSON request a line and answers each with one line: {"do": "check", "count": n},
-{"do": "time", "count": n} or {"do": "first"}. An error ends it; the last line on standard error
+{"do": "time", "count": n} or {"do": "start"}. An error ends it; the last line on standard error
 tells which.
 """
 
@@ -71,7 +71,7 @@ class Work:
             return {"ms": self.time(request["count"])}
         started = time.perf_counter()
         self.program.start()
-        return {"start_ms": (time.perf_counter() - started) * 1e3, "first_ms": self.time(1)}
+        return {"ms": (time.perf_counter() - started) * 1e3}
 
     def check(self, count: int) -> list[list[float]]:
         """The numbers that `count` calls give: losses, or outputs."""

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from engine.backend.cpu import toolchain
 from tests.worker import jobs
 from tests.worker.conftest import House, children_of
 from worker.forks import ZYGOTE, Forks, NoZygote
@@ -89,6 +90,20 @@ def test_without_a_zygote_a_process_is_executed(settings, own_sessions):
 
     assert (job.state, job.attempt) == ("succeeded", 1)
     assert not any("worker.runner" in line for line in children_of(os.getpid()).values())
+
+
+def test_what_kernels_share_is_compiled_before_a_job_comes(databases, tmp_path, monkeypatch):
+    if toolchain.find() is None:
+        pytest.skip("no C compiler")
+    monkeypatch.setenv("GRADWORKS_CACHE", str(tmp_path))
+    forks = Forks()
+    try:
+        until = time.monotonic() + 120
+        while len(list(tmp_path.rglob("*.o"))) < len(toolchain.SHARED):
+            assert time.monotonic() < until
+            time.sleep(0.1)
+    finally:
+        forks.close()
 
 
 def test_forks_die_with_their_zygote(begin, forks):

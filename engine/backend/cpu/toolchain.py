@@ -19,7 +19,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from engine.backend.cpu import disk
@@ -27,11 +27,18 @@ from engine.errors import CompileError
 
 RUNTIME = Path(__file__).parent / "runtime"
 UNSET = "auto"  # what no GRADWORKS_COMPILER means
-#: Sources of the runtime whose functions kernels call, and the headers that name them.
-SHARED = {
-    "dense.c": ("attention.h", "depthwise.h", "gemm.h", "philox.h"),
-    "conv.c": ("conv.h", "flat.h", "winograd.h"),
+#: Headers of the runtime whose functions kernels call, and those whose functions they call.
+SHARED: dict[str, tuple[str, ...]] = {
+    "winograd.h": ("conv.h",),
+    "flat.h": ("conv.h",),
+    "attention.h": ("philox.h",),
+    "gemm.h": (),
+    "conv.h": (),
+    "depthwise.h": (),
+    "philox.h": (),
 }
+#: Headers that use vectors of 512 bits on all processors that have them, see `vectors.h`.
+MASKED = ("conv.h", "flat.h", "winograd.h")
 COMPILE_SECONDS = 120
 LIBRARIES = ("-lm", "-lpthread")
 
@@ -146,22 +153,38 @@ def load(toolchain: Toolchain, *sources: str) -> ctypes.CDLL:
 
 
 def start(toolchain: Toolchain) -> ctypes.CDLL:
-    """The runtime. What libraries of kernels share is compiled with it, once a machine."""
-    with ThreadPoolExecutor(len(SHARED)) as pool:
-        shared = [pool.submit(_shared, toolchain, name) for name in SHARED]
-        library = load(toolchain, (RUNTIME / "runtime.c").read_text())
-        for found in shared:
-            found.result()
-    return library
+    """The runtime."""
+    return load(toolchain, (RUNTIME / "runtime.c").read_text())
 
 
-def _shared(toolchain: Toolchain, name: str) -> Path:
-    """The object of a source in SHARED, compiled or from the cache."""
-    source = (RUNTIME / name).read_text()
+def prepare(toolchain: Toolchain) -> None:
+    """Compile all that libraries of kernels share, which else waits for a plan that needs it."""
+    with ThreadPoolExecutor(_workers()) as pool:
+        list(pool.map(partial(_shared, toolchain), SHARED))
+
+
+def _workers() -> int:
+    return os.cpu_count() or 1
+
+
+def _shared(toolchain: Toolchain, header: str) -> Path:
+    """The object with the functions of a header in SHARED, compiled or from the cache."""
+    source = _bodies(header)
     file = f"{key(toolchain, source)}.o"
     if disk.find(file) is not None:
         return disk.usable_folder() / file
     return disk.keep(file, lambda path: _run(_object(toolchain, str(path)), source))
+
+
+def _bodies(header: str) -> str:
+    """A unit with the functions of a header; those it calls are copies of its own."""
+    lines = ["#define GW_LIBRARY", "#define GW_FURTHER"]
+    if header in MASKED:
+        lines.append("#define GW_MASKS")
+    lines += ['#include "gradworks.h"', "#undef GW_SHARED", "#define GW_SHARED static"]
+    lines += [f'#include "{name}"' for name in SHARED[header]]
+    lines += ["#undef GW_SHARED", "#define GW_SHARED GW_HIDDEN", f'#include "{header}"']
+    return "\n".join(lines) + "\n"
 
 
 def open_library(path: Path) -> ctypes.CDLL:
@@ -198,21 +221,23 @@ def key(toolchain: Toolchain, *sources: str) -> str:
 
 
 def _compile(toolchain: Toolchain, sources: tuple[str, ...], target: Path) -> None:
-    shared = [
-        str(_shared(toolchain, name))
-        for name, headers in SHARED.items()
-        if any(f'#include "{header}"' in source for header in headers for source in sources)
+    headers = [
+        header for header in SHARED if any(f'#include "{header}"' in source for source in sources)
     ]
     linked = [*toolchain.command, *toolchain.flags, "-shared", "-o", str(target)]
-    if len(sources) == 1 and not shared:
+    if len(sources) == 1 and not headers:
         _run([*linked, f"-I{RUNTIME}", "-x", "c", "-", *LIBRARIES], sources[0])
         return
-    with tempfile.TemporaryDirectory(dir=target.parent, suffix=".part") as folder:
+    with (
+        tempfile.TemporaryDirectory(dir=target.parent, suffix=".part") as folder,
+        ThreadPoolExecutor(_workers()) as pool,
+    ):
+        shared = [pool.submit(_shared, toolchain, header) for header in headers]
         objects = [f"{folder}/{number}.o" for number in range(len(sources))]
         commands = [_object(toolchain, name) for name in objects]
-        with ThreadPoolExecutor(len(sources)) as pool:
-            list(pool.map(_run, commands, sources))
-        _run([*linked, *objects, *shared, *LIBRARIES], "")
+        list(pool.map(_run, commands, sources))
+        found = [str(one.result()) for one in shared]
+        _run([*linked, *objects, *found, *LIBRARIES], "")
 
 
 def _object(toolchain: Toolchain, target: str) -> list[str]:

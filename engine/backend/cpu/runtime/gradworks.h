@@ -16,8 +16,8 @@ typedef void (*GwGemmDouble)(int, int, int, int64_t, int64_t, int64_t, double, c
 #define GW_HIDDEN __attribute__((visibility("hidden")))
 
 /* A function that kernels call by name. Its body, and all that only it needs, stands where
- * GW_LIBRARY is defined: dense.c and conv.c are compiled once a machine and linked to every
- * library of kernels. */
+ * GW_LIBRARY is defined: the bodies of a header are compiled once a machine and linked to every
+ * library of kernels that includes it. */
 #define GW_SHARED GW_HIDDEN
 
 /* gw_sgemm, gw_dgemm: NumPy's BLAS, by pointer; always one thread: parts are what runs side by

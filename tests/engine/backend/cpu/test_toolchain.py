@@ -91,7 +91,7 @@ def test_what_kernels_share_is_compiled_once(folder: Path) -> None:
 def test_what_kernels_share_is_compiled_again_where_it_is_broken(
     folder: Path, damage: bytes | None
 ) -> None:
-    toolchain.start(compiler())
+    toolchain.prepare(compiler())
     shared = sorted(folder.glob("*.o"))
     assert len(shared) == len(toolchain.SHARED)
     for path in shared:
@@ -103,17 +103,20 @@ def test_what_kernels_share_is_compiled_again_where_it_is_broken(
 def test_every_shared_function_has_a_body(folder: Path) -> None:
     """Kernels may call any that a header names."""
     pattern = r"^GW_SHARED \w+ (\w+)\("
-    for headers in toolchain.SHARED.values():
-        names = [
-            name
-            for header in headers
-            for name in re.findall(pattern, (toolchain.RUNTIME / header).read_text(), re.MULTILINE)
-        ]
+    for header in toolchain.SHARED:
+        names = re.findall(pattern, (toolchain.RUNTIME / header).read_text(), re.MULTILINE)
         calls = "".join(f"GW_EXPORT void* a_{name}(void) {{ return {name}; }}\n" for name in names)
-        included = "".join(f'#include "{header}"\n' for header in headers)
-        library = toolchain.load(compiler(), f'#include "gradworks.h"\n{included}{calls}')
-        assert len(names) >= len(headers)
+        text = f'#include "gradworks.h"\n#include "{header}"\n{calls}'
+        library = toolchain.load(compiler(), text)
+        assert names
         assert all(hasattr(library, f"a_{name}") for name in names)
+
+
+def test_headers_that_call_each_other_go_together(folder: Path) -> None:
+    """Each has copies of its own of what it calls."""
+    included = "".join(f'#include "{header}"\n' for header in toolchain.SHARED)
+    text = f'#include "gradworks.h"\n{included}GW_EXPORT int two(void) {{ return 2; }}'
+    assert toolchain.load(compiler(), text).two() == 2
 
 
 def test_a_folder_that_cannot_be_used_gives_way(
