@@ -82,7 +82,15 @@ ROWS = (
         1.5,
         "adamw",
     ),
-    Row("gpt", "6-layer GPT, d 192, context 128, batch 16, AdamW", "gpt", 16, 1.1, "adamw"),
+    Row(
+        "gpt",
+        "6-layer GPT, d 192, context 128, batch 16, AdamW",
+        "gpt",
+        16,
+        1.1,
+        "adamw",
+        lr=3e-4,
+    ),
     Row("lstm", "LSTM 128, 64×50 steps, Adam", "lstm", 64, 2.0, "adam"),
     Row(
         "factors",
