@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from engine.backend.modules import array_module
+from engine.backend.sums import total
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +25,19 @@ class Calculus:
     cat: Callable[[Sequence[Any], int], Any]
     stack: Callable[[Sequence[Any], int], Any]
     turned: Callable[[Any], Any]
+    total: Callable[[Any], Any]  # over batch and steps
 
 
 def of_arrays(array: Any) -> Calculus:
     xp = array_module(array)
     return Calculus(
-        xp.tanh, lambda x: 1 / (1 + xp.exp(-x)), xp.where, xp.concatenate, xp.stack, lambda x: x.T
+        xp.tanh,
+        lambda x: 1 / (1 + xp.exp(-x)),
+        xp.where,
+        xp.concatenate,
+        xp.stack,
+        lambda x: x.T,
+        lambda x: total(x.reshape(-1, x.shape[-1]), (0,)),
     )
 
 
@@ -170,7 +178,8 @@ def forward(
 def backward(
     cell: Cell, k: Calculus, flows: Any, w_hh: Any, saved: Any, lengths: Any, reverse: bool
 ) -> tuple[Any, ...]:
-    """(flow into what is kept [batch, steps, kept * hidden], flows into the first states).
+    """(flow into what is kept [batch, steps, kept * hidden], its total over batch and steps, flows
+    into the first states).
 
     flows: into y, then into the last states. saved: what is kept, and what the cell looks at:
     nothing, h before each step, or (the first c, c after each step).
@@ -187,7 +196,8 @@ def backward(
         made[t] = _chosen(k, active, flow, 0 * flow)
         through = (direct[0] + cell.seen(k, flow) @ w_hh, *direct[1:])
         states = [_chosen(k, active, new, old) for new, old in zip(through, states, strict=True)]
-    return (k.stack(made, 1), *states)
+    flow = k.stack(made, 1)
+    return (flow, k.total(flow), *states)
 
 
 def _looked_at(looked: Any, t: int, steps: int, reverse: bool) -> tuple[Any, Any]:

@@ -1,8 +1,8 @@
 """Recurrent layers over a whole sequence, kept whole: plain (Elman), GRU and LSTM.
 
 Forward gives (y, last states, and what the gradient needs); `<name>_grad` gives the flow into the
-gates of every step and into the first states. The gradients of weights are then single products
-over all steps.
+gates of every step, its total and the flow into the first states. The gradients of weights are then
+single products over all steps.
 """
 
 from __future__ import annotations
@@ -24,7 +24,13 @@ from engine.tape import Context
 from engine.tensor import Tensor
 
 _TENSORS = Calculus(
-    lambda x: single("tanh", x), sigmoid, where, cat, stack, lambda x: transpose(x, 0, 1)
+    lambda x: single("tanh", x),
+    sigmoid,
+    where,
+    cat,
+    stack,
+    lambda x: transpose(x, 0, 1),
+    lambda x: single("sum", x, axes=(0, 1), keepdims=False),
 )
 _WEIGHTS = ("w_ih", "w_hh", "b_ih", "b_hh")
 
@@ -82,9 +88,9 @@ class _Family:
         looked = {"gru": [before], "lstm": [ctx.inputs[2], *cells]}.get(self.name, [])
         flows, w_hh = gradients[: 1 + self.states], ctx.inputs[2 + self.states]
         found = apply(f"{self.name}_grad", *flows, w_hh, kept, *looked, *rest, **ctx.attrs)
-        flow, *states = outputs_of(found)
+        flow, total, *states = outputs_of(found)
         return (
-            *self._through_weights(ctx, flow, before, states),
+            *self._through_weights(ctx, flow, total, before, states),
             *[None] * len(rest),
         )
 
@@ -92,7 +98,7 @@ class _Family:
         return self.run(_TENSORS, *inputs, reverse=reverse)
 
     def _through_weights(
-        self, ctx: Context, flow: Tensor, before: Tensor, states: list[Tensor]
+        self, ctx: Context, flow: Tensor, total: Tensor, before: Tensor, states: list[Tensor]
     ) -> list[Tensor | None]:
         """Gradients of x, the first states, the weights and the biases."""
         x, w_ih = ctx.x, ctx.w_ih
@@ -104,7 +110,6 @@ class _Family:
         d_x = reshape(inner @ w_ih, x.shape) if ctx.needs[0] else None
         d_w_ih = transpose(inner, 0, 1) @ x_rows
         d_w_hh = _joined([transpose(part, 0, 1) @ h_rows for part in parts])
-        total = single("sum", flow, axes=(0,), keepdims=False)
         hidden = before.shape[2]
         d_b_hh = (
             total if width == flow.shape[1] else cat([total[: 2 * hidden], total[3 * hidden :]])
@@ -114,7 +119,8 @@ class _Family:
     # Backwards
 
     def grad_infer(self, *types: TensorType, reverse: bool) -> tuple[TensorType, ...]:
-        return types[2 + self.states], *[types[1]] * self.states
+        kept = types[2 + self.states]
+        return kept, TensorType(kept.shape[2:], kept.dtype), *[types[1]] * self.states
 
     def grad_ref(self, *arrays: Any, reverse: bool, out: Any = None) -> tuple[Any, ...]:
         return _placed(self.grad_run(of_arrays(arrays[0]), *arrays, reverse=reverse), out)

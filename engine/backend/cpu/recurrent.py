@@ -8,13 +8,17 @@ from engine.compile.plan import Launch
 
 _CELLS = {"rnn_tanh": "GW_TANH", "rnn_relu": "GW_RELU", "gru": "GW_GRU", "lstm": "GW_LSTM"}
 _BLOCKS = {"rnn_tanh": 1, "rnn_relu": 1, "gru": 3, "lstm": 4}
-_HEADERS = ("vectors.h", "recurrent.h")
+_HEADERS = ("gemm.h", "recurrent.h")
+_TYPES = {"ends": "int64_t", "totals": "double"}
 #: Rows of a part, at least: each step reads all weights once for them.
 PART_ROWS = 16
 MOST_PARTS = 16
+#: Rows of a batch from which steps make their products with x; fewer do not repay reading weights.
+STEP_ROWS = 8
 #: Weights that are worth packing in parts.
 PACK_PARTS, PACK_WORK = 4, 16_384
-_WIDE = 32  # the widest panel of any processor, in floats
+#: As in the runtime's headers: the widest vector, in floats, and the gap between rows of the flow.
+_WIDE = _GAP = 16
 
 
 @emitter(*_CELLS)
@@ -43,10 +47,10 @@ def _up(count: int) -> int:
 
 
 def _memory(launch: Launch, sizes: dict[str, int]) -> tuple[str, int]:
-    """Stretches of scratch memory by name, in floats; `ends` holds int64."""
+    """Stretches of scratch memory by name, in floats; see `_TYPES`."""
     lines, base = [], 0
     for name, size in sizes.items():
-        kind = "int64_t" if name == "ends" else "float"
+        kind = _TYPES.get(name, "float")
         place = f"{kind}* {name} = (void*)({scratch_pointer(launch)} + {4 * base}); (void){name};"
         lines.append(place)
         base += _up(size)
@@ -60,11 +64,6 @@ def _ends(place: int, given: bool, batch: int) -> str:
     return f"if (part == 0) for (int64_t i = 0; i < {batch}; i++) ends[i] = (int64_t)x{place}[i];"
 
 
-def _pack(call: str, width: str, hidden: int, parts: int) -> str:
-    return f"""const int64_t count = ({hidden} + {width} - 1) / {width};
-{call.format(f"count * part / {parts}", f"count * (part + 1) / {parts}")}"""
-
-
 def _forward(launch: Launch) -> Kernel:
     name = launch.name
     states = 2 if name == "lstm" else 1
@@ -72,82 +71,81 @@ def _forward(launch: Launch) -> Kernel:
     (batch, steps, features), hidden = x.shape, h0.shape[1]
     place = 5 + states
     masked, blocks = len(launch.inputs) > place, _BLOCKS[name]
+    kept = _kept(name)
     parts, size = _rows(batch)
+    within = features if batch >= STEP_ROWS else 0
     memory, scratch = _memory(
         launch,
         {
-            "panels": blocks * hidden * _up(hidden),
-            "bias": 4 * hidden,
+            "panels": (kept + blocks * (within + hidden)) * _up(hidden),
             "ends": 2 * batch if masked else 0,
             "work": 3 * batch * hidden,
         },
     )
     head = f"{declare(launch)}\n{memory}"
-    weights = 1 + states
-    packing = PACK_PARTS if blocks * hidden * hidden > PACK_WORK else 1
-    call = f"gw_pack_step({_CELLS[name]}, {hidden}, x{weights + 1}, {{}}, {{}}, panels);"
-    first = "\n".join(
-        [
-            head,
-            f"if (part == 0) {{ {_biases(name, hidden, weights)} }}",
-            _ends(place, masked, batch),
-            _pack(call, "GW_LANES", hidden, packing),
-        ]
-    )
-    line = f"b * {steps * hidden}"
-    kept = 4 if blocks > 1 else 1
+    w = 1 + states
+    packing = _packing(blocks * hidden * (within + hidden))
+    first = f"""{head}
+{_ends(place, masked, batch)}
+const GwStepWeights w = {{{within}, {hidden}, x{w}, x{w + 1}, x{w + 2}, x{w + 3}}};
+gw_pack_step({_CELLS[name]}, &w, part, {packing}, panels);"""
+    line, state = f"b * {steps * hidden}", f"b * {hidden}"
     extra = f"y{states + 3} + {line}" if states == 2 else "0"
-    state = f"b * {hidden}"
     run = f"""{head}
 const int64_t b = part * {size};
 const GwRecurrence r = {{
-GW_MIN({size}, {batch} - b), {steps}, {features}, {hidden}, {int(launch.attrs["reverse"])},
-{"ends + b" if masked else "0"}, x0 + b * {steps * features}, x{weights}, bias, panels,
+GW_MIN({size}, {batch} - b), {steps}, {within}, {hidden}, {int(launch.attrs["reverse"])},
+{"ends + b" if masked else "0"}, x0 + b * {steps * features}, panels,
 x1 + {state}, {f"x2 + {state}" if states == 2 else "0"},
 y0 + {line}, y1 + {state}, {f"y2 + {state}" if states == 2 else "0"},
 y{states + 1} + {line}, y{states + 2} + {line} * {kept}, {extra}, work + 3 * {state}}};
+{"" if within else _products(features, blocks, kept, w)}
 gw_recurrent_forward({_CELLS[name]}, &r);"""
     return Kernel((Phase(first, packing), Phase(run, parts)), scratch, _HEADERS)
 
 
-def _biases(name: str, hidden: int, weights: int) -> str:
-    """Both biases added, but for the new gate of a GRU, where the second one is kept apart."""
-    own, other = f"x{weights + 2}", f"x{weights + 3}"
-    if name != "gru":
-        count = _BLOCKS[name] * hidden
-        return f"for (int64_t i = 0; i < {count}; i++) bias[i] = {own}[i] + {other}[i];"
+def _products(features: int, blocks: int, kept: int, weight: int) -> str:
+    """The products of all steps with x, at once."""
     return (
-        f"for (int64_t i = 0; i < {2 * hidden}; i++) bias[i] = {own}[i] + {other}[i];\n"
-        f"for (int64_t i = {2 * hidden}; i < {3 * hidden}; i++) "
-        f"{{ bias[i] = {own}[i]; bias[i + {hidden}] = {other}[i]; }}"
+        f"gw_gemm(r.rows * r.steps, {blocks} * r.hidden, {features}, r.x, {features}, 1, "
+        f"x{weight}, 1, {features}, r.kept, {kept} * r.hidden);"
     )
+
+
+def _kept(name: str) -> int:
+    """Blocks of columns that a step keeps."""
+    return 4 if _BLOCKS[name] > 1 else 1
+
+
+def _packing(weights: int) -> int:
+    return PACK_PARTS if weights > PACK_WORK else 1
 
 
 def _backward(launch: Launch) -> Kernel:
     name = launch.name.removesuffix("_grad")
     states = 2 if name == "lstm" else 1
     batch, steps, hidden = launch.inputs[0].type.shape
-    weights, blocks = 1 + states, _BLOCKS[name]
+    weights, blocks, kept = 1 + states, _BLOCKS[name], _kept(name)
     looked = {"gru": 1, "lstm": 2}.get(name, 0)
     place = weights + 2 + looked
     masked = len(launch.inputs) > place
     parts, size = _rows(batch)
-    row = _up(hidden) + (blocks + 1) * hidden
+    row = _up(hidden) + (blocks + 1) * hidden + _GAP
     memory, scratch = _memory(
         launch,
         {
             "panels": blocks * hidden * _up(hidden),
             "ends": 2 * batch if masked else 0,
-            "work": batch * row,
+            "totals": 2 * parts * kept * hidden,
+            "work": batch * row + parts * kept * hidden,
         },
     )
     head = f"{declare(launch)}\n{memory}"
-    packing = PACK_PARTS if blocks * hidden * hidden > PACK_WORK else 1
-    call = f"gw_pack_back({blocks * hidden}, {hidden}, x{weights}, {{}}, {{}}, panels);"
-    first = (
-        f"{head}\n{_ends(place, masked, batch)}\n{_pack(call, 'GW_BACK_WIDTH', hidden, packing)}"
-    )
-    line, state, kept = f"b * {steps * hidden}", f"b * {hidden}", 4 if blocks > 1 else 1
+    packing = _packing(blocks * hidden * hidden)
+    first = f"""{head}
+{_ends(place, masked, batch)}
+gw_pack_back({_CELLS[name]}, {hidden}, x{weights}, part, {packing}, panels);"""
+    line, state = f"b * {steps * hidden}", f"b * {hidden}"
     seen = {
         "gru": f"x{weights + 2} + {line}, 0, 0",
         "lstm": f"0, x{weights + 2} + {state}, x{weights + 3} + {line}",
@@ -158,6 +156,13 @@ const GwRecurrenceBack r = {{
 GW_MIN({size}, {batch} - b), {steps}, {hidden}, {int(launch.attrs["reverse"])},
 {"ends + b" if masked else "0"}, x0 + {line}, x1 + {state},
 {f"x2 + {state}" if states == 2 else "0"}, panels, x{weights + 1} + {line} * {kept}, {seen},
-y0 + {line} * {kept}, y1 + {state}, {f"y2 + {state}" if states == 2 else "0"}, work + b * {row}}};
+y0 + {line} * {kept}, y2 + {state}, {f"y3 + {state}" if states == 2 else "0"},
+work + b * {row} + part * {kept * hidden}, totals + part * {kept * hidden}}};
 gw_recurrent_backward({_CELLS[name]}, &r);"""
-    return Kernel((Phase(first, packing), Phase(run, parts)), scratch, _HEADERS)
+    last = f"""{head}
+for (int64_t j = 0; j < {kept * hidden}; j++) {{
+double sum = 0;
+for (int64_t q = 0; q < {parts}; q++) sum += totals[q * {kept * hidden} + j];
+y1[j] = (float)sum;
+}}"""
+    return Kernel((Phase(first, packing), Phase(run, parts), Phase(last)), scratch, _HEADERS)

@@ -33,12 +33,13 @@ SHARED: dict[str, tuple[str, ...]] = {
     "flat.h": ("conv.h",),
     "attention.h": ("philox.h",),
     "gemm.h": (),
+    "recurrent.h": (),
     "conv.h": (),
     "depthwise.h": (),
     "philox.h": (),
 }
 #: Headers that use vectors of 512 bits on all processors that have them, see `vectors.h`.
-MASKED = ("conv.h", "flat.h", "winograd.h")
+MASKED = ("conv.h", "flat.h", "recurrent.h", "winograd.h")
 COMPILE_SECONDS = 120
 LIBRARIES = ("-lm", "-lpthread")
 

@@ -14,7 +14,7 @@ from tests.engine.backend.cpu.test_emitters import agree
 
 CELLS = {"rnn_tanh": Plain("tanh"), "rnn_relu": Plain("relu"), "gru": GRU(), "lstm": LSTM()}
 #: batch, steps, features, hidden
-SHAPES = [(1, 1, 1, 1), (3, 2, 5, 17), (2, 7, 9, 33), (50, 3, 6, 40)]
+SHAPES = [(1, 1, 1, 1), (3, 2, 5, 17), (2, 7, 9, 33), (50, 3, 6, 40), (21, 2, 70, 150)]
 
 
 def numbers(*shape: int, seed: int = 0) -> np.ndarray:
