@@ -15,6 +15,7 @@ from engine.ir.graph import Graph
 from engine.ir.passes.conv_epilogue import end_convolutions
 from engine.ir.passes.fuse import fuse
 from engine.ir.passes.simplify import simplify
+from engine.ir.passes.steady import mark_steady
 
 if TYPE_CHECKING:
     from engine.backend.cpu.toolchain import Toolchain
@@ -66,7 +67,8 @@ class Backend:
         from engine.backend.cpu import recall
 
         def make() -> Plan:
-            return make_plan(end_convolutions(fuse(simplify(graph))), resident)
+            made = end_convolutions(fuse(simplify(graph)))
+            return make_plan(mark_steady(made, resident), resident)
 
         return recall.plan_of(graph, resident, chain, make)
 

@@ -1,7 +1,8 @@
 """The operation that a convolution becomes with what follows it, see `conv_epilogue`.
 
 It stands in plans, never in the table. `after` names its inputs from the third on: the scale and
-the shift of each channel, then `more`, which is added; `relu` comes last.
+the shift of each channel, then `more`, which is added; `relu` comes last. `steady`: see the pass of
+that name.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from engine.ir.graph import TensorType
 from engine.ops.registry import OPS, OpDef
 
 ROLES = ("scale", "shift", "more")
+OURS = ("after", "relu", "steady")
 
 
 def _infer(x: TensorType, weight: TensorType, *_: TensorType, **attrs: Any) -> TensorType:
@@ -39,7 +41,7 @@ def _flops(x: TensorType, weight: TensorType, *given: TensorType, **attrs: Any) 
 
 
 def _of_conv(attrs: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in attrs.items() if name not in ("after", "relu")}
+    return {name: value for name, value in attrs.items() if name not in OURS}
 
 
 FUSED_CONV = OpDef("fused_conv", _infer, _ref, None, _flops, (), True, into=True)

@@ -43,13 +43,14 @@ Segment = list[Wave] | int
 class Code:
     """addresses: of the tensors of each launch, inputs before outputs. scratch: bytes of workspace.
 
-    library: the key of the shared object.
+    kept: bytes of the memory that each launch keeps. library: the key of the shared object.
     """
 
     library: str
     addresses: list[list[Address]]
     segments: list[Segment]
     scratch: int
+    kept: list[int]
 
     @property
     def references(self) -> list[int]:
@@ -62,6 +63,7 @@ class Code:
             "addresses": self.addresses,
             "segments": self.segments,
             "scratch": self.scratch,
+            "kept": self.kept,
         }
 
     @classmethod
@@ -72,7 +74,7 @@ class Code:
             else [Wave(alone, [Call(*c) for c in calls]) for alone, calls in s]
             for s in found["segments"]
         ]
-        return cls(found["library"], found["addresses"], segments, found["scratch"])
+        return cls(found["library"], found["addresses"], segments, found["scratch"], found["kept"])
 
 
 class Draft:
@@ -92,7 +94,9 @@ class Draft:
             else:
                 segments.append([self._wave(wave) for wave in found.waves])
                 scratch = max(scratch, found.scratch)
-        return Code(library, [_addresses(launch) for launch in self._launches], segments, scratch)
+        addresses = [_addresses(launch) for launch in self._launches]
+        kept = [0 if kernel is None else kernel.kept for kernel in self._unit.kernels]
+        return Code(library, addresses, segments, scratch, kept)
 
     def _cut(self) -> list[Schedule | int]:
         """Schedules, and the launches between them."""

@@ -16,6 +16,7 @@ from engine.backend.convolution import Geometry
 from engine.backend.cpu import depthwise, flat, winograd
 from engine.backend.cpu.after import NOTHING, After
 from engine.backend.cpu.dense import densified
+from engine.backend.cpu.kept import MOST_WEIGHTS, Kept
 from engine.backend.cpu.kernels import Kernel, Phase, cut, declare, emitter, scratch_pointer
 from engine.backend.cpu.windows import (
     PANEL,
@@ -44,6 +45,7 @@ class Products:
     rows: int  # of one group of the result
     strides: tuple[int, int, int]  # elements of the weight from group, row and channel to the next
     after: After = NOTHING
+    steady: bool = False  # the weights hardly ever change
 
     def kernel(self, launch: Launch) -> Kernel:
         sizes = self.groups, self.channels, self.rows
@@ -55,12 +57,14 @@ class Products:
         if fits and winograd.pays(job, self.images):
             return winograd.kernel(
                 launch, job, self.images, self.channels, self.rows, self.strides[1:], self.after,
+                self.steady,
             )  # fmt: skip
+        kept = self._kept(launch)
         names = f"float* packed = (void*){scratch_pointer(launch)};"
-        head = f"{declare(launch)}\n{names}"
+        head = f"{declare(launch)}\n{kept.text(launch) if kept else names}"
         packs, products, offset, packing, making = [], [], 0, 0, 0
         for index, job in enumerate(self.jobs):
-            text, parts = self._packing(index, job, offset, packing)
+            text, parts = self._packing(index, job, offset, packing, kept)
             packs.append(text)
             packing += parts
             text, parts = self._making(index, job, offset, making)
@@ -72,25 +76,47 @@ class Products:
                 Phase("\n".join([head, *packs]), packing),
                 Phase("\n".join([head, *products]), making),
             ),
-            max(4 * offset, 64),
+            64 if kept else max(4 * offset, 64),
             HEADERS,
+            kept.nbytes if kept else 0,
         )
+
+    def _kept(self, launch: Launch) -> Kept | None:
+        """Where packed weights stay, if they do: one job has all of them."""
+        weights = launch.inputs[1].type.size
+        if not self.steady or weights > MOST_WEIGHTS:
+            return None
+        (job,) = self.jobs
+        made = self.groups * self._packed(job)
+        return Kept(weights, made, self.groups * self._cut(job)[0])
 
     def _packed(self, job: Job) -> int:
         """Numbers of one group of packed weights."""
         return round_up(self.rows, ROWS) * self.channels * len(job.taps)
 
-    def _packing(self, index: int, job: Job, offset: int, first: int) -> tuple[str, int]:
+    def _cut(self, job: Job) -> tuple[int, int]:
+        """(parts that pack the weights of a group, groups of rows of one of them)."""
+        return cut(round_up(self.rows, ROWS) // ROWS, self._packed(job))
+
+    def _packing(
+        self, index: int, job: Job, offset: int, first: int, kept: Kept | None
+    ) -> tuple[str, int]:
         count, taps = round_up(self.rows, ROWS) // ROWS, len(job.taps)
-        parts, size = cut(count, self._packed(job))
+        parts, size = self._cut(job)
         group, row, channel = self.strides
         tap = braced(job.taps or (0,))
+        source = "copy" if kept else "x1"
+        body = f"""gw_pack_weights({source} + group * {group}, {self.rows}, {self.channels}, {taps},
+                {row}, {channel}, tap, packed + {offset} + group * {self._packed(job)}, from,
+                GW_MIN(from + {size}, {count}));"""
+        if kept:
+            high = f"GW_MIN({size * ROWS}, {self.rows} - from * {ROWS})"
+            start = f"group * {group} + from * {ROWS * row}"
+            body = kept.renewed(start, f"{high} * {row}", body)
         text = f"""if (part >= {first} && part < {first + parts * self.groups}) {{
 static const int32_t tap[] = {tap};
 int64_t group = (part - {first}) / {parts}, from = (part - {first}) % {parts} * {size};
-gw_pack_weights(x1 + group * {group}, {self.rows}, {self.channels}, {taps}, {row}, {channel}, tap,
-                packed + {offset} + group * {self._packed(job)}, from,
-                GW_MIN(from + {size}, {count}));
+{body}
 }}"""
         return text, parts * self.groups
 
@@ -157,10 +183,11 @@ def conv(launch: Launch) -> Kernel | None:
 
 @emitter("fused_conv")
 def fused_conv(launch: Launch) -> Kernel | None:
-    return _forward(launch, After(launch.attrs["after"], launch.attrs["relu"]))
+    after = After(launch.attrs["after"], launch.attrs["relu"])
+    return _forward(launch, after, steady=launch.attrs.get("steady", False))
 
 
-def _forward(launch: Launch, after: After) -> Kernel | None:
+def _forward(launch: Launch, after: After, *, steady: bool = False) -> Kernel | None:
     if not covered(launch):
         return None
     x, weight = (slot.type for slot in launch.inputs[:2])
@@ -169,7 +196,7 @@ def _forward(launch: Launch, after: After) -> Kernel | None:
     rows, taps = outputs // groups, len(geometry.taps)
     made = Products(
         [forward_job(geometry, x.shape[1], outputs)], x.shape[0], groups, depth, rows,
-        (rows * depth * taps, depth * taps, taps), after,
+        (rows * depth * taps, depth * taps, taps), after, steady,
     )  # fmt: skip
     return densified(launch, made.kernel)
 

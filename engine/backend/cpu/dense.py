@@ -29,12 +29,12 @@ def densified(launch: Launch, make: Callable[[Launch], Kernel | None]) -> Kernel
         moved.append(f"q[{i}] = {place} + {base};")
         copies.append(_copy(slot, f"p[{i}]", f"{place} + {base}"))
         base += -(-slot.type.nbytes // _LINE) * _LINE
-    count = len(launch.inputs) + len(launch.outputs) + 1
+    count = len(launch.inputs) + len(launch.outputs) + 2
     head = f"char* q[{count}];\nmemcpy(q, p, sizeof q);\n" + "\n".join(moved)
     phases = [Phase(f"{head}\n{{\nchar* const* p = q;\n{ph.body}\n}}", ph.parts)
               for ph in kernel.phases]  # fmt: skip
     first = Phase("\n".join(copies))
-    return Kernel((first, *phases), base, kernel.headers)
+    return Kernel((first, *phases), base, kernel.headers, kernel.kept)
 
 
 def _dense(slot: Slot) -> Slot:

@@ -3,7 +3,7 @@
     @emitter("cumsum")
     def cumsum(launch): ... return Kernel(body)
 
-A body reads its tensors from `p` (inputs, then outputs, then scratch) and the index of its part
+A body reads its tensors from `p` (inputs, outputs, scratch, kept memory) and the index of its part
 from `part`. It knows shapes and strides, never addresses: launches of the same shape share it. An
 emitter returns None for a launch it does not cover; that one then runs by its reference. A body
 that finds numbers which the reference would refuse calls GW_REFUSE(): the reference then runs.
@@ -38,11 +38,15 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """phases, bytes of scratch memory (the last pointer), and headers of the runtime to include."""
+    """phases, bytes of scratch memory, and headers of the runtime to include.
+
+    kept: bytes of memory that nobody else writes to, zero before the first run.
+    """
 
     phases: tuple[Phase, ...]
     scratch: int = 0
     headers: tuple[str, ...] = ()
+    kept: int = 0
 
 
 Emitter = Callable[[Launch], Kernel | None]
@@ -85,6 +89,10 @@ def declare(launch: Launch) -> str:
 
 def scratch_pointer(launch: Launch) -> str:
     return f"p[{len(launch.inputs) + len(launch.outputs)}]"
+
+
+def kept_pointer(launch: Launch) -> str:
+    return f"p[{len(launch.inputs) + len(launch.outputs) + 1}]"
 
 
 def strides_of(slot: Slot) -> tuple[int, ...]:

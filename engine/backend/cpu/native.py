@@ -68,6 +68,7 @@ class Native(Interpreter):
         self._references: dict[int, Task] = {}
         self._tables: dict[tuple[int, int], Any] = {}
         self._workspace = new_arena(self.code.scratch + LINE)
+        self._kept = [_cleared(nbytes) for nbytes in self.code.kept]
         self._segments = [
             segment if isinstance(segment, int) else _Segment(self, segment)
             for segment in self.code.segments
@@ -153,11 +154,13 @@ class Native(Interpreter):
         )
 
     def _table(self, call: Call) -> Any:
-        """The addresses of a launch's tensors and of its scratch memory."""
+        """The addresses of a launch's tensors, of its scratch memory and of what it keeps."""
         key = (call.launch, call.scratch)
         if key not in self._tables:
             found = [self._starts[b] + offset for b, offset in self.code.addresses[call.launch]]
             found.append(self._workspace.ctypes.data + call.scratch)
+            kept = self._kept[call.launch]
+            found.append(kept.ctypes.data if kept is not None else 0)
             self._tables[key] = (ctypes.c_void_p * len(found))(*found)
         return self._tables[key]
 
@@ -211,6 +214,14 @@ class _Segment:
         table = (_Launch * len(records))(*records)
         self._kept.append(table)
         return _Wave(ctypes.addressof(table), len(records), first, wave.alone)
+
+
+def _cleared(nbytes: int) -> np.ndarray | None:
+    if not nbytes:
+        return None
+    found = new_arena(nbytes)
+    found[...] = 0
+    return found
 
 
 @cache

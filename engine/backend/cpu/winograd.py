@@ -9,6 +9,7 @@ from itertools import product
 from math import prod
 
 from engine.backend.cpu.after import After
+from engine.backend.cpu.kept import MOST_WEIGHTS, Kept
 from engine.backend.cpu.kernels import Kernel, Phase, cut, declare, one, scratch_pointer
 from engine.backend.cpu.windows import (
     PANEL,
@@ -58,11 +59,12 @@ def fits_weight(job: Job, images: int, channels: int, rows: int) -> bool:
 
 def kernel(
     launch: Launch, job: Job, images: int, channels: int, rows: int, pitches: tuple[int, int],
-    after: After,
+    after: After, steady: bool,
 ) -> Kernel:  # fmt: skip
     """The convolution of one job without groups.
 
-    pitches: elements of the weight from one row and channel to the next.
+    pitches: elements of the weight from one row and channel to the next. steady: it hardly ever
+    changes.
     """
     order = sorted(range(9), key=lambda i: job.windows.offsets[i])
     windows, groups = job.windows.reordered(order), round_up(rows, ROWS) // ROWS
@@ -86,22 +88,37 @@ const int64_t high = GW_MIN({stripe}, {rows} - row), count = GW_MIN({some}, {til
 {after.text("row", f"row * {plane}")}
 float* y = y0 + row * {plane};"""
     parts = bands * -(-rows // stripe)
+    made, kept = POINTS * groups * channels * ROWS, None
+    packings, size = cut(groups, 12 * rows * channels * POINTS)
+    if steady and 9 * channels * rows <= MOST_WEIGHTS:
+        kept = Kept(9 * channels * rows, made, parts if panels == 1 else packings)
+    call = f"""(void)tap;
+gw_winograd(&windows, &target, x0, packed + row * {channels}, {groups * channels * ROWS}, &after,
+            y, {channels}, high, first, count, work);"""
+    if panels == 1 and kept:
+        packing = f"""gw_winograd_weights(copy, {rows}, {channels}, {weight}, packed,
+                    row / {ROWS}, (row + high + {ROWS - 1}) / {ROWS});"""
+        packing = kept.renewed(f"row * {pitches[0]}", f"high * {pitches[0]}", packing)
+        text = "\n".join([head, kept.text(launch), making, packing, call])
+        return Kernel((Phase(text, parts),), 0, HEADERS, kept.nbytes)
     if panels == 1:
         call = f"""gw_winograd_few(&windows, &target, x0, x1 + row * {pitches[0]}, {weight}, &after,
                 y, {channels}, high, count, work);"""
         return one(f"{head}\n{making}\n{call}", parts, headers=HEADERS)
-    packed = f"float* packed = (void*){scratch_pointer(launch)};"
-    packings, size = cut(groups, 12 * rows * channels * POINTS)
-    packing = f"""gw_winograd_weights(x1, {rows}, {channels}, {weight}, packed, part * {size},
+    packed, source = f"float* packed = (void*){scratch_pointer(launch)};", "x1"
+    if kept:
+        packed, source = kept.text(launch), "copy"
+    packing = f"""gw_winograd_weights({source}, {rows}, {channels}, {weight}, packed, part * {size},
                     GW_MIN(part * {size} + {size}, {groups}));"""
-    call = f"""(void)tap;
-gw_winograd(&windows, &target, x0, packed + row * {channels}, {groups * channels * ROWS}, &after,
-            y, {channels}, high, first, count, work);"""
+    if kept:
+        first = f"part * {size * ROWS}"
+        most = f"GW_MIN({size * ROWS}, {rows} - {first})"
+        packing = kept.renewed(f"{first} * {pitches[0]}", f"{most} * {pitches[0]}", packing)
     phases = (
         Phase(f"{head}\n{packed}\n{packing}", packings),
         Phase(f"{head}\n{packed}\n{making}\n{call}", parts),
     )
-    return Kernel(phases, 4 * POINTS * groups * channels * ROWS, HEADERS)
+    return Kernel(phases, 0 if kept else 4 * made, HEADERS, kept.nbytes if kept else 0)
 
 
 def weight_kernel(
@@ -127,7 +144,7 @@ const int64_t count = GW_MIN({PANEL}, {tiles} - first), piece = part % {pieces};
 const int64_t channel = piece * {block}, row = piece * {stripe};
 if (channel < {channels})
 gw_winograd_windows(&windows, x0 + channel * {plane}, GW_MIN({block}, {channels} - channel), first,
-                    count, {seen}, seen + (panel * {channels} + channel) * {PANEL});
+                    count, {PANEL}, {seen}, seen + (panel * {channels} + channel) * {PANEL});
 if (row < {rows})
 gw_winograd_flows(&windows, x1 + row * {windows.places}, {rows * windows.places},
                   GW_MIN({stripe}, {rows} - row), GW_MIN({stripe}, {lanes} - row), {lanes}, first,

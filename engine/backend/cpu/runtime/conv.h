@@ -43,6 +43,19 @@ GW_SHARED void gw_conv_weight(const GwWindows* w, const float* x, const float* g
 GW_SHARED void gw_sum_turned(const float* sums, int64_t chunks, int64_t pitch, int64_t lanes,
                              int64_t rows, int64_t from, int64_t to, float* out, int64_t out_row);
 
+/* Whether `count` weights differ from their copy, or that was never made; it is made then, and what
+ * is made of it counts as lost until gw_known says otherwise. */
+static inline int gw_changed(int32_t* known, const float* weights, int64_t count, float* copy) {
+  const size_t bytes = (size_t)count * sizeof(float);
+  if (*known && memcmp(weights, copy, bytes) == 0) return 0;
+  *known = 0;
+  __atomic_thread_fence(__ATOMIC_SEQ_CST); /* a process may be forked at any time */
+  memcpy(copy, weights, bytes);
+  return 1;
+}
+
+static inline void gw_known(int32_t* known) { __atomic_store_n(known, 1, __ATOMIC_RELEASE); }
+
 #ifdef GW_LIBRARY
 typedef struct {
   int64_t n, z, y, x, run;

@@ -12,7 +12,8 @@ GW_SHARED void gw_winograd_weights(const float* weight, int64_t rows, int64_t ch
                                    int64_t channel, const int32_t* tap, float* out, int64_t from,
                                    int64_t to);
 GW_SHARED void gw_winograd_windows(const GwWindows* w, const float* x, int64_t channels,
-                                   int64_t first, int64_t count, int64_t pitch, float* out);
+                                   int64_t first, int64_t count, int64_t wide, int64_t pitch,
+                                   float* out);
 GW_SHARED void gw_winograd(const GwWindows* w, const GwTarget* g, const float* x,
                            const float* packed, int64_t pitch, const GwAfter* after, float* y,
                            int64_t channels, int64_t rows, int64_t first, int64_t count,
@@ -250,9 +251,9 @@ static void gw_winograd_put(const GwWindows* w, const GwTarget* g, const GwTile*
 }
 
 /* The windows of a panel of tiles at their points: out[point][channel][GW_SHEET], points `pitch`
- * apart, tiles first..first + count, zeros after them. */
+ * apart, tiles first..first + count, zeros after them up to `wide`. */
 void gw_winograd_windows(const GwWindows* w, const float* x, int64_t channels, int64_t first,
-                         int64_t count, int64_t pitch, float* out) {
+                         int64_t count, int64_t wide, int64_t pitch, float* out) {
   float d[GW_POINTS * 16] __attribute__((aligned(64)));
   float line[GW_POINTS * 16] __attribute__((aligned(64)));
   GwSight tiles[GW_SHEET];
@@ -261,7 +262,7 @@ void gw_winograd_windows(const GwWindows* w, const float* x, int64_t channels, i
     tiles[l] = gw_winograd_sight(w, &tile);
   }
   for (int64_t c = 0; c < channels; c++)
-    for (int64_t j = 0; j < GW_SHEET; j += 16) {
+    for (int64_t j = 0; j < wide; j += 16) {
       const int64_t some = GW_MIN(16, count - j);
       if (some > 0) gw_winograd_gather(w, x + c * w->plane, tiles + j, some, d);
       else memset(d, 0, sizeof d);
@@ -298,7 +299,7 @@ void gw_winograd(const GwWindows* w, const GwTarget* g, const float* x, const fl
                  int64_t first, int64_t count, float* work) {
   for (int64_t at = first; at < first + count; at += GW_SHEET) {
     int64_t some = GW_MIN(GW_SHEET, first + count - at);
-    gw_winograd_windows(w, x, channels, at, some, channels * GW_SHEET, work);
+    gw_winograd_windows(w, x, channels, at, some, some, channels * GW_SHEET, work);
     for (int64_t i = 0; i < rows; i += GW_BLOCK_ROWS) {
       const GwAfter rest = gw_after_rows(after, i, i * g->plane);
       gw_winograd_rows(w, g, packed + i * channels, pitch, &rest, y + i * g->plane, channels,
@@ -315,7 +316,7 @@ void gw_winograd_few(const GwWindows* w, const GwTarget* g, const float* x,
                      const GwAfter* after, float* y, int64_t channels, int64_t rows,
                      int64_t count, float* work) {
   float* packed = work + GW_POINTS * GW_SHEET * (channels + GW_BLOCK_ROWS);
-  gw_winograd_windows(w, x, channels, 0, count, channels * GW_SHEET, work);
+  gw_winograd_windows(w, x, channels, 0, count, count, channels * GW_SHEET, work);
   for (int64_t i = 0; i < rows; i += GW_HIGH) {
     int64_t high = GW_MIN(GW_HIGH, rows - i);
     gw_winograd_weights(weight + i * row, high, channels, row, channel, tap, packed, 0, 1);
