@@ -70,12 +70,12 @@ static void gw_attend_scores(int64_t rows, int64_t reach, int64_t depth, const f
   }
 }
 
-/* c[i] += s[i] b over keys: for results of queries. */
+/* c[i] (+)= s[i] b over keys: for results of queries. */
 static void gw_attend_gather(int64_t rows, int64_t reach, int64_t keys, const float* s,
-                             int64_t s_row, const float* b, int64_t wide, float* c) {
+                             int64_t s_row, const float* b, int64_t wide, float* c, int add) {
   for (int64_t i = 0; i < rows; i += GW_ATTEND_ROWS) {
     int64_t most = GW_MIN(keys, GW_MAX(reach + i + GW_ATTEND_ROWS, 0));
-    gw_attend_strip(most, s + i * s_row, s_row, 1, b, wide, c + i * wide, wide, wide, 1);
+    gw_attend_strip(most, s + i * s_row, s_row, 1, b, wide, c + i * wide, wide, wide, add);
   }
 }
 
@@ -89,13 +89,27 @@ static void gw_attend_spread(int64_t rows, int64_t reach, int64_t keys, const fl
   }
 }
 
+/* Rows of x times scale. By vectors: a call of memcpy takes longer than a row. */
+GW_INLINE void gw_attend_copy(const float* restrict x, int64_t row, int64_t rows, int64_t count,
+                              float scale, float* restrict out, int64_t out_row) {
+  const GwVector by = gw_all(scale);
+  for (int64_t i = 0; i < rows; i++, x += row, out += out_row) {
+    int64_t j = 0;
+    for (; j + GW_LANES <= count; j += GW_LANES) {
+      GwVector v = gw_load(x + j) * by;
+      GW_HOLD(v); /* or compilers see a copy, and call memcpy */
+      gw_store(out + j, v);
+    }
+    for (; j < count; j++) out[j] = x[j] * scale;
+  }
+}
+
 /* Rows of x times scale, padded with zeros to [height][wide]. */
 static void gw_attend_pack(const float* x, int64_t row, int64_t rows, int64_t count, float scale,
-                         int64_t height, int64_t wide, float* out) {
-  for (int64_t i = 0; i < rows; i++) {
-    for (int64_t j = 0; j < count; j++) out[i * wide + j] = x[i * row + j] * scale;
+                           int64_t height, int64_t wide, float* out) {
+  gw_attend_copy(x, row, rows, count, scale, out, wide);
+  for (int64_t i = 0; i < rows && count < wide; i++)
     for (int64_t j = count; j < wide; j++) out[i * wide + j] = 0;
-  }
   memset(out + rows * wide, 0, (size_t)((height - rows) * wide) * sizeof(float));
 }
 
@@ -187,17 +201,21 @@ static inline GwVector gw_attend_larger(GwVector a, GwVector b) {
 #endif
 
 /* The largest of n numbers, and the sum of n: n is a multiple of GW_WIDE, which is how many partial
- * results there are on every processor. */
+ * results there are on every processor; they are halved down to one. */
 static inline float gw_attend_top(const float* s, int64_t n) {
   GwVector tops[GW_WIDE / GW_LANES];
   float last[GW_WIDE];
-  for (int l = 0; l < GW_WIDE / GW_LANES; l++) tops[l] = gw_all(-INFINITY);
-  for (int64_t j = 0; j < n; j += GW_WIDE)
+  for (int l = 0; l < GW_WIDE / GW_LANES; l++) tops[l] = gw_load(s + l * GW_LANES);
+  for (int64_t j = GW_WIDE; j < n; j += GW_WIDE)
     for (int l = 0; l < GW_WIDE / GW_LANES; l++)
       tops[l] = gw_attend_larger(gw_load(s + j + l * GW_LANES), tops[l]);
-  for (int l = 0; l < GW_WIDE / GW_LANES; l++) gw_store(last + l * GW_LANES, tops[l]);
 #pragma GCC unroll 4
-  for (int h = GW_WIDE / 2; h; h /= 2)
+  for (int h = GW_WIDE / GW_LANES / 2; h; h /= 2)
+#pragma GCC unroll 4
+    for (int l = 0; l < h; l++) tops[l] = gw_attend_larger(tops[l], tops[l + h]);
+  gw_store(last, tops[0]);
+#pragma GCC unroll 4
+  for (int h = GW_LANES / 2; h; h /= 2)
 #pragma GCC unroll 8
     for (int l = 0; l < h; l++) last[l] = GW_MAX(last[l], last[l + h]);
   return last[0];
@@ -206,41 +224,64 @@ static inline float gw_attend_top(const float* s, int64_t n) {
 static inline float gw_attend_sum(const float* s, int64_t n) {
   GwVector sums[GW_WIDE / GW_LANES];
   float last[GW_WIDE];
-  for (int l = 0; l < GW_WIDE / GW_LANES; l++) sums[l] = gw_all(0);
-  for (int64_t j = 0; j < n; j += GW_WIDE)
+  for (int l = 0; l < GW_WIDE / GW_LANES; l++) sums[l] = gw_load(s + l * GW_LANES);
+  for (int64_t j = GW_WIDE; j < n; j += GW_WIDE)
     for (int l = 0; l < GW_WIDE / GW_LANES; l++) sums[l] += gw_load(s + j + l * GW_LANES);
-  for (int l = 0; l < GW_WIDE / GW_LANES; l++) gw_store(last + l * GW_LANES, sums[l]);
 #pragma GCC unroll 4
-  for (int h = GW_WIDE / 2; h; h /= 2)
+  for (int h = GW_WIDE / GW_LANES / 2; h; h /= 2)
+#pragma GCC unroll 4
+    for (int l = 0; l < h; l++) sums[l] += sums[l + h];
+  gw_store(last, sums[0]);
+#pragma GCC unroll 4
+  for (int h = GW_LANES / 2; h; h /= 2)
 #pragma GCC unroll 8
     for (int l = 0; l < h; l++) last[l] += last[l + h];
   return last[0];
 }
 
-/* Weights of a row over one block of keys, in place, zeros behind them. top and sum are those of
- * all blocks so far; returns what earlier results of the row are to be multiplied by. */
-static float gw_attend_weigh(const GwAttention* t, const GwHead* head, int64_t i, int64_t key,
-                          int64_t some, float* s, float* top, float* sum) {
-  int64_t n = gw_attend_seen(t, i, key, some), wide = gw_attend_padded(n, GW_WIDE);
-  if (n == 0) {
-    memset(s, 0, (size_t)gw_attend_padded(some, GW_WIDE) * sizeof(float));
-    return 1;
+/* Rows of a block: the largest score so far and the sum of weights, what is taken from its scores,
+ * what earlier results are to be multiplied by. */
+typedef struct {
+  float top[GW_ATTEND_KEYS], sum[GW_ATTEND_KEYS], base[GW_ATTEND_KEYS], before[GW_ATTEND_KEYS];
+} GwRows;
+
+/* The mask put on scores of rows i.. over one block of keys, and what the block changes in w. */
+static void gw_attend_tops(const GwAttention* t, const GwHead* head, int64_t i, int64_t rows,
+                           int64_t key, int64_t some, float* s, int64_t wide, GwRows* w) {
+  for (int64_t r = 0; r < rows; r++, s += wide) {
+    int64_t n = gw_attend_seen(t, i + r, key, some), most = gw_attend_padded(n, GW_WIDE);
+    if (t->masked) gw_attend_mask(t, head, i + r, key, n, s);
+    for (int64_t j = n; j < most; j++) s[j] = -INFINITY;
+    float top = w->top[r], best = n ? GW_MAX(top, gw_attend_top(s, most)) : top;
+    w->base[r] = best == -INFINITY ? 0 : best;
+    w->before[r] = top == -INFINITY ? 0 : top - w->base[r];
+    w->top[r] = best;
   }
-  if (t->masked) gw_attend_mask(t, head, i, key, n, s);
-  for (int64_t j = n; j < wide; j++) s[j] = -INFINITY;
-  float best = GW_MAX(*top, gw_attend_top(s, wide)), base = best == -INFINITY ? 0 : best;
-  float before = *top == -INFINITY ? 0 : gw_exp(*top - base);
-  for (int64_t j = 0; j < wide; j += GW_WIDE)
-    for (int l = 0; l < GW_WIDE; l++) s[j + l] = gw_exp(s[j + l] - base);
-  *sum = *sum * before + gw_attend_sum(s, wide);
-  *top = best;
-  for (int64_t j = wide; j < gw_attend_padded(some, GW_WIDE); j++) s[j] = 0;
-  if (t->kept > 0) {
-    float drop[GW_ATTEND_KEYS];
-    gw_attend_drop(t, head, i, key, n, drop);
+  for (int64_t r = 0; r < rows; r++) w->before[r] = gw_exp(w->before[r]);
+}
+
+/* Weights of rows over one block of keys, in place, zeros behind them. */
+static void gw_attend_weigh(const GwAttention* t, int64_t i, int64_t rows, int64_t key,
+                            int64_t some, float* s, int64_t wide, GwRows* w) {
+  for (int64_t r = 0; r < rows; r++, s += wide) {
+    int64_t most = gw_attend_padded(gw_attend_seen(t, i + r, key, some), GW_WIDE);
+    const float base = w->base[r];
+    for (int64_t j = 0; j < most; j += GW_WIDE)
+      for (int l = 0; l < GW_WIDE; l++) s[j + l] = gw_exp(s[j + l] - base);
+    w->sum[r] = w->sum[r] * w->before[r] + (most ? gw_attend_sum(s, most) : 0);
+    for (int64_t j = most; j < wide; j += GW_WIDE)
+      for (int l = 0; l < GW_WIDE; l++) s[j + l] = 0;
+  }
+}
+
+static void gw_attend_thin(const GwAttention* t, const GwHead* head, int64_t i, int64_t rows,
+                           int64_t key, int64_t some, float* s, int64_t wide) {
+  float drop[GW_ATTEND_KEYS];
+  for (int64_t r = 0; r < rows; r++, s += wide) {
+    int64_t n = gw_attend_seen(t, i + r, key, some);
+    gw_attend_drop(t, head, i + r, key, n, drop);
     for (int64_t j = 0; j < n; j++) s[j] *= drop[j];
   }
-  return before;
 }
 
 /* Memory of a head: a block of queries, all keys packed, a block of scores, its results. */
@@ -248,33 +289,41 @@ typedef struct {
   float *q, *k, *v, *s, *o;
 } GwForward;
 
+/* y and lse of rows i.. from sums of weighted values. */
+static void gw_attend_finish(const GwAttention* t, int64_t rows, const GwRows* w,
+                             const float* restrict from, float* restrict y, float* restrict lse) {
+  const int64_t broad = t->broad, wide = t->wide, row = t->y_row;
+  for (int64_t r = 0; r < rows; r++) {
+    const float share = w->sum[r] == 0 ? 0 : 1 / w->sum[r];
+    for (int64_t c = 0; c < wide; c++) y[r * row + c] = from[r * broad + c] * share;
+  }
+  for (int64_t r = 0; r < rows; r++)
+    lse[r] = (w->top[r] == -INFINITY ? 0 : w->top[r]) + gw_log(w->sum[r]);
+}
+
 /* y and lse of rows first..last of one head. */
 static void gw_attend_rows(const GwAttention* t, const GwHead* head, const float* q, float* y,
                            float* lse, int64_t first, int64_t last, const GwForward* w) {
-  float top[GW_ATTEND_KEYS], sum[GW_ATTEND_KEYS];
+  GwRows has;
   for (int64_t i = first; i < last; i += t->block) {
     int64_t rows = GW_MIN(t->block, last - i), height = gw_attend_padded(rows, GW_ATTEND_ROWS);
     gw_attend_pack(q + i * t->q_row, t->q_row, rows, t->depth, t->scale, height, t->deep, w->q);
-    memset(w->o, 0, (size_t)(height * t->broad) * sizeof(float));
-    for (int64_t r = 0; r < rows; r++) top[r] = -INFINITY, sum[r] = 0;
+    for (int64_t r = 0; r < rows; r++) has.top[r] = -INFINITY, has.sum[r] = 0;
     int64_t end = t->causal ? GW_MIN(t->keys, i + rows) : t->keys;
     for (int64_t j = 0; j < end; j += GW_ATTEND_KEYS) {
       int64_t some = GW_MIN(GW_ATTEND_KEYS, t->keys - j), wide = gw_attend_padded(some, GW_WIDE);
       int64_t reach = t->causal ? i - j : t->keys;
       gw_attend_scores(height, reach, t->deep, w->q, w->k + j * t->deep, wide, w->s);
-      for (int64_t r = 0; r < rows; r++) {
-        float before = gw_attend_weigh(t, head, i + r, j, some, w->s + r * wide, top + r, sum + r);
-        if (j > 0 && before != 1)
-          for (int64_t c = 0; c < t->broad; c++) w->o[r * t->broad + c] *= before;
-      }
-      gw_attend_gather(height, reach, some, w->s, wide, w->v + j * t->broad, t->broad, w->o);
+      gw_attend_tops(t, head, i, rows, j, some, w->s, wide, &has);
+      gw_attend_weigh(t, i, rows, j, some, w->s, wide, &has);
+      if (t->kept > 0) gw_attend_thin(t, head, i, rows, j, some, w->s, wide);
+      for (int64_t r = 0; r < rows && j > 0; r++)
+        for (int64_t c = 0; c < t->broad && has.before[r] != 1; c++)
+          w->o[r * t->broad + c] *= has.before[r];
+      gw_attend_gather(height, reach, some, w->s, wide, w->v + j * t->broad, t->broad, w->o,
+                       j > 0);
     }
-    for (int64_t r = 0; r < rows; r++) {
-      const float share = sum[r] == 0 ? 0 : 1 / sum[r], *from = w->o + r * t->broad;
-      float* to = y + (i + r) * t->y_row;
-      for (int64_t c = 0; c < t->wide; c++) to[c] = from[c] * share;
-      lse[i + r] = (top[r] == -INFINITY ? 0 : top[r]) + gw_log(sum[r]);
-    }
+    gw_attend_finish(t, rows, &has, w->o, y + i * t->y_row, lse + i);
   }
 }
 
@@ -359,7 +408,6 @@ void gw_back_head(const GwAttention* t, const GwHead* head, const float* q, cons
   int64_t height = gw_attend_padded(t->rows, GW_ATTEND_ROWS);
   gw_attend_pack(q, t->q_row, t->rows, t->depth, t->scale, height, t->deep, w->q);
   gw_attend_pack(g, t->g_row, t->rows, t->wide, 1, height, t->broad, w->g);
-  memset(w->into_q, 0, (size_t)(height * t->deep) * sizeof(float));
   for (int64_t i = 0; i < t->rows; i++) {
     w->level[i] = gw_attend_dot(w->g + i * t->broad, y + i * t->y_row, t->wide);
   }
@@ -376,22 +424,19 @@ void gw_back_head(const GwAttention* t, const GwHead* head, const float* q, cons
         gw_attend_slope(t, head, i + r, j, some, lse[i + r], w->level[i + r], w->s + r * wide,
                      w->p + r * wide);
       gw_attend_spread(rows, reach, some, w->s, wide, w->g + i * t->broad, t->broad,
-                w->into_v + j * t->broad);
+                       w->into_v + j * t->broad);
       gw_attend_spread(rows, reach, some, w->p, wide, w->q + i * t->deep, t->deep,
-                w->into_k + j * t->deep);
+                       w->into_k + j * t->deep);
       gw_attend_gather(tall, reach, some, w->p, wide, w->k + j * t->deep, t->deep,
-                w->into_q + i * t->deep);
+                       w->into_q + i * t->deep, j > 0);
     }
   }
-  for (int64_t i = 0; i < t->rows; i++)
-    memcpy(into_q + i * t->dq_row, w->into_q + i * t->deep, (size_t)t->depth * sizeof(float));
+  gw_attend_copy(w->into_q, t->deep, t->rows, t->depth, 1, into_q, t->dq_row);
 }
 
 void gw_back_done(const GwAttention* t, float* into_k, float* into_v, const GwBackward* w) {
-  for (int64_t j = 0; j < t->keys; j++) {
-    memcpy(into_k + j * t->dk_row, w->into_k + j * t->deep, (size_t)t->depth * sizeof(float));
-    memcpy(into_v + j * t->dv_row, w->into_v + j * t->broad, (size_t)t->wide * sizeof(float));
-  }
+  gw_attend_copy(w->into_k, t->deep, t->keys, t->depth, 1, into_k, t->dk_row);
+  gw_attend_copy(w->into_v, t->broad, t->keys, t->wide, 1, into_v, t->dv_row);
 }
 #endif
 #endif
