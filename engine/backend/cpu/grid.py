@@ -16,7 +16,7 @@ TALL, WIDE = 6, 16
 PACKED = 128
 #: Cycles that a part costs beside its work; that a number of a panel takes, one of a row, and one
 #: of transposed rows: packed, or read where it lies, by the distance between two of a row.
-PART_CYCLES = 900
+PART_CYCLES = 1200
 PANEL, PLAIN, TURNED, APART = 0.45, 0.2, 0.35, 1 / 1500
 #: Numbers of threads that a grid should suit, and how much each of them counts.
 CROWDS = ((1, 1.0), (2, 2.0), (4, 1.0), (8, 1.0))
@@ -87,7 +87,7 @@ def _cost(grid: Grid, depth: int, turned: bool) -> float:
     reading = PLAIN if not turned else TURNED if width >= PACKED else grid.down.length * APART
     packing = depth * (PANEL * width + reading * height)
     cycles = height * width * depth / 16 + packing + PART_CYCLES
-    return sum(weight * -(-grid.parts // threads) * threads * cycles for threads, weight in CROWDS)
+    return sum(weight * -(-grid.parts // threads) * cycles for threads, weight in CROWDS)
 
 
 def _up(length: int, grain: int) -> int:
