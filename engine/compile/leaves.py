@@ -39,8 +39,14 @@ def read(tree: Any) -> tuple[list[np.ndarray], Hashable]:
         # most batches: no walk, and a key that is soon compared
         key = tuple([(name, array.dtype, array.shape) for name, array in tree.items()])
         return list(tree.values()), (dict, key)
-    if type(tree) is tuple and all(type(array) is np.ndarray for array in tree):
-        return list(tree), (tuple, *[(array.dtype, array.shape) for array in tree])
+    if type(tree) is tuple:
+        found: list[Any] = [tuple]
+        for array in tree:
+            if type(array) is not np.ndarray:
+                break
+            found += (array.dtype, array.shape)
+        else:
+            return list(tree), tuple(found)
     leaves, _, form = flatten(tree)
     arrays = [array_of(leaf) for leaf in leaves]
     return arrays, (form, *map(array_type, arrays))

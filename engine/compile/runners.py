@@ -26,12 +26,20 @@ class Runners:
         self.backend = backend or Backend("interpreter")
         self._plans: OrderedDict[Hashable, Plan] = OrderedDict()
         self._ready: dict[Hashable, Interpreter] = {}
+        self._latest: tuple[Hashable, Interpreter] | None = None
         self._arena = new_arena(0)
         self._faults = self.backend.faults
 
     def clear(self) -> None:
         """Forget all plans, and give back the memory."""
         self.__init__(self._capacity, self.backend)  # type: ignore[misc]
+
+    def latest(self, key: Hashable) -> Interpreter | None:
+        """What was found last, if it was for this key: most callers ask for the same again."""
+        if self._latest is None or self.backend.faults != self._faults:
+            return None
+        known, found = self._latest
+        return found if known == key else None
 
     def find(
         self,
@@ -51,6 +59,7 @@ class Runners:
             ready = self._ready[key] = self.backend.bind(plan, residents(), self._arena)
             self._faults = self.backend.faults
         self._plans.move_to_end(key)
+        self._latest = key, ready
         return ready
 
     def ready(self) -> list[Interpreter]:

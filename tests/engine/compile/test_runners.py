@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from engine.compile.backend import Backend
 from engine.compile.plan import Plan, make_plan
 from engine.compile.runners import Runners
 from engine.ir.trace import trace
@@ -52,3 +53,23 @@ def test_cleared_runners_make_their_plans_again() -> None:
     runners.clear()
     run(runners, 5, made)
     assert made == [5, 5]
+
+
+def test_the_latest_runner_is_known_by_its_key_alone() -> None:
+    runners, made = Runners(), []
+    assert runners.latest(5) is None
+    run(runners, 5, made)
+    found = runners.latest(5)
+    assert found is runners.find(5, lambda: plan(5), dict)
+    assert runners.latest(6) is None
+    run(runners, 1000, made)  # the arena moves
+    assert runners.latest(5) is None
+    runners.clear()
+    assert runners.latest(1000) is None
+
+
+def test_no_runner_is_the_latest_after_a_fault() -> None:
+    runners = Runners(backend=Backend("interpreter"))
+    run(runners, 5, [])
+    runners.backend.faults += 1
+    assert runners.latest(5) is None
