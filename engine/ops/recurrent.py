@@ -53,7 +53,7 @@ class _Family:
         register(
             f"{name}_grad", self.grad_infer, self.grad_ref, self.grad_vjp, self.grad_flops,
             inputs=(*flows, "w_hh", "kept", *looked, "lengths"),
-            promotes=True, into=True, held=(self.grad_lengths,),
+            promotes=True, into=True, held=(self.grad_lengths,), overwrites=True,
         )  # fmt: skip
 
     # Forwards

@@ -36,6 +36,7 @@ class OpDef:
     floats: with `promotes`, integer inputs become `float32` as well.
     held: with `promotes`, the places of inputs that keep their own dtype (conditions, indices).
     exprs: of a pointwise operation: attributes -> its scalar expressions, one per output.
+    overwrites: an output may lie over an input of its type that nobody reads afterwards.
     bind: (arrays, outs, scratch, attributes) -> a call without arguments that fills the outs as
         `ref` would, with less work each time; the arrays stay where they are. `scratch(place,
         shape, dtype)` lends an array until the call returns.
@@ -55,6 +56,7 @@ class OpDef:
     floats: bool = False
     held: tuple[int, ...] = ()
     exprs: Callable[..., tuple[Any, ...]] | None = None
+    overwrites: bool = False
     bind: Callable[..., Callable[[], Any]] | None = None
 
     def __repr__(self) -> str:

@@ -56,9 +56,11 @@ def plan_memory(graph: Graph, resident: Collection[int] = ()) -> Memory:
 def writes_last(node: Node) -> bool:
     """Whether the operation reads an element of all inputs before it writes that of any output.
 
-    So do pointwise operations, unless an output is just an input.
+    So do pointwise operations, unless an output is just an input, and those that say so.
     """
     exprs = node.op.exprs
+    if node.op.overwrites:
+        return True
     return exprs is not None and all(root.args for root in exprs(**node.attrs))
 
 

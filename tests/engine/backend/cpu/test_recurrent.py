@@ -7,7 +7,9 @@ import pytest
 
 import engine
 from engine.backend.recurrent import GRU, LSTM, Plain
+from engine.compile.plan import make_plan
 from engine.ops.recurrent import recurrent
+from engine.ops.registry import OPS
 from engine.tensor import Tensor
 from tests.engine.backend.cpu import programs as p
 from tests.engine.backend.cpu.test_emitters import agree
@@ -56,6 +58,19 @@ def test_every_shape_and_its_gradients(kind: str, shape: tuple[int, ...]) -> Non
         return found
 
     agree(f, *drawn(kind, shape), lengths, tolerance=3e-5)
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_the_flow_lies_where_the_gates_were_kept(kind: str) -> None:
+    inputs = drawn(kind, (3, 4, 2, 5))
+    states = CELLS[kind].states
+    before, kept, *cells = OPS[kind].ref(*inputs, reverse=False)[1 + states :]
+    looked = {"gru": (before,), "lstm": (inputs[2], *cells)}.get(kind, ())
+    given = [numbers(3, 4, 5), *inputs[1 : 1 + states], inputs[2 + states], kept, *looked]
+    graph = p.of_op(f"{kind}_grad", given, reverse=False)
+    (launch,) = make_plan(graph).launches
+    assert launch.outputs[0].place in [slot.place for slot in launch.inputs]
+    p.check(f"{kind}_grad", given, reverse=False)
 
 
 def test_what_lies_in_memory_otherwise_is_read() -> None:
