@@ -59,19 +59,33 @@ static const GwBackTile gw_back_tiles[GW_BACK_VECTORS][GW_BACK_ROWS + 1] = {
 #endif
 };
 
-/* d_h += d times the weights, for all rows. */
-GW_INLINE void gw_back_product(int64_t rows, int64_t depth, int64_t hidden, const float* panels,
+/* Fetch into the second cache what step t reads of row b first. */
+GW_INLINE void gw_back_ahead(const int CELL, const GwRecurrenceBack* r, int64_t t, int64_t b) {
+  const int64_t n = r->hidden, line = b * r->steps + t, kept = GW_KEPT(CELL) * n;
+  const int64_t past = r->reverse ? GW_MIN(t + 1, r->steps - 1) : GW_MAX(t - 1, 0);
+  for (int64_t j = 0; j < kept; j += 16) __builtin_prefetch(r->kept + line * kept + j, 0, 2);
+  for (int64_t j = 0; j < n; j += 16) {
+    __builtin_prefetch(r->g_y + line * n + j, 0, 2);
+    if (CELL == GW_GRU) __builtin_prefetch(r->before + line * n + j, 0, 2);
+    if (CELL == GW_LSTM) __builtin_prefetch(r->cells + (b * r->steps + past) * n + j, 0, 2);
+  }
+}
+
+/* d_h += d times the weights, for all rows. Meanwhile what step `next` reads is fetched. */
+GW_INLINE void gw_back_product(const int CELL, const GwRecurrenceBack* r, int64_t next,
                                const float* d, float* d_h, int64_t wide) {
-  const int64_t tiles = (rows + GW_BACK_ROWS - 1) / GW_BACK_ROWS;
-  for (int64_t unit = 0; unit < hidden; unit += GW_BACK_VECTORS * GW_LANES) {
-    const int64_t vectors = gw_back_vectors(hidden, unit);
+  const int64_t depth = GW_BLOCKS(CELL) * r->hidden, row = depth + GW_BACK_GAP;
+  const int64_t tiles = (r->rows + GW_BACK_ROWS - 1) / GW_BACK_ROWS;
+  int64_t fetched = next < 0 || next >= r->steps ? r->rows : 0;
+  for (int64_t unit = 0; unit < r->hidden; unit += GW_BACK_VECTORS * GW_LANES) {
+    const int64_t vectors = gw_back_vectors(r->hidden, unit);
     for (int64_t k = 0; k < depth; k += GW_BACK_DEPTH)
       for (int64_t part = 0; part < tiles; part++) {
-        const int64_t b = rows * part / tiles, count = rows * (part + 1) / tiles - b;
-        gw_back_tiles[vectors - 1][count](
-            GW_MIN(GW_BACK_DEPTH, depth - k), d + b * (depth + GW_BACK_GAP) + k,
-            depth + GW_BACK_GAP, panels + unit * depth + k * vectors * GW_LANES,
-            d_h + b * wide + unit, wide);
+        const int64_t b = r->rows * part / tiles, count = r->rows * (part + 1) / tiles - b;
+        if (fetched < r->rows) gw_back_ahead(CELL, r, next, fetched++);
+        gw_back_tiles[vectors - 1][count](GW_MIN(GW_BACK_DEPTH, depth - k), d + b * row + k, row,
+                                          r->panels + unit * depth + k * vectors * GW_LANES,
+                                          d_h + b * wide + unit, wide);
       }
   }
 }
@@ -142,7 +156,7 @@ GW_INLINE void gw_backward_of(const int CELL, const GwRecurrenceBack* r) {
       }
     }
     for (int64_t j = 0; j < kept; j++) r->total[j] += sum[j];
-    gw_back_product(r->rows, depth, n, r->panels, d, d_h, wide);
+    gw_back_product(CELL, r, r->reverse ? t + 1 : t - 1, d, d_h, wide);
   }
   for (int64_t b = 0; b < r->rows; b++) {
     memcpy(r->d_h + b * n, d_h + b * wide, n * sizeof(float));
