@@ -33,7 +33,7 @@ class After:
         if "more" in self.roles:
             lines.append(f"v += {self._name('more')}{place};")
         if self.relu:
-            lines.append("v = v <= 0 ? 0 : v;")
+            lines.append("v = v < 0 ? 0 : v;")
         return shift, lines
 
     def _name(self, role: str) -> str:

@@ -178,28 +178,39 @@ GW_INLINE GwAfter gw_after_rows(const GwAfter* a, int64_t row, int64_t away) {
   return rest;
 }
 
+/* The larger of both; what is not a number stays so in v, and a zero keeps the sign it has there. */
+#if defined(GW_WIDEST)
+#define gw_at_least(low, v) _mm512_max_ps(low, v)
+#elif defined(__AVX2__) && defined(__FMA__)
+#define gw_at_least(low, v) _mm256_max_ps(low, v)
+#else
+static inline GwVector gw_at_least(GwVector low, GwVector v) {
+  for (int i = 0; i < GW_LANES; i++) v[i] = v[i] < low[i] ? low[i] : v[i];
+  return v;
+}
+#endif
+
 /* `run` numbers of a channel to places `step` apart, the first of which is `away` from the start
  * of the result. */
 GW_INLINE void gw_finish(const GwAfter* a, int64_t row, const float* restrict from, int64_t run,
                          float* restrict y, int64_t away, int64_t step) {
   const float scale = a->scale ? a->scale[row] : 1, shift = a->shift ? a->shift[row] : 0;
-  const float low = a->low;
+  const float* restrict more = a->more ? a->more + away : 0;
   float* restrict to = y + away;
-#define GW_FINISH(AT, MORE)                                 \
-  for (int64_t j = 0; j < run; j++) {                       \
-    const float v = from[j] * scale + shift MORE;           \
-    to[AT] = v <= low ? low : v;                            \
+  int64_t j = 0;
+  if (step == 1) {
+    const GwVector times = gw_all(scale), plus = gw_all(shift), low = gw_all(a->low);
+    for (; j + GW_LANES <= run; j += GW_LANES) {
+      GwVector v = gw_load(from + j) * times + plus;
+      if (more) v = v + gw_load(more + j);
+      gw_store(to + j, gw_at_least(low, v));
+    }
   }
-  if (a->more) {
-    const float* restrict more = a->more + away;
-    if (step == 1) GW_FINISH(j, +more[j])
-    else GW_FINISH(j * step, +more[j * step])
-  } else if (step == 1) {
-    GW_FINISH(j, )
-  } else {
-    GW_FINISH(j * step, )
+  for (; j < run; j++) {
+    float v = from[j] * scale + shift;
+    if (more) v += more[j * step];
+    to[j * step] = v < a->low ? a->low : v;
   }
-#undef GW_FINISH
 }
 
 static void gw_put(const GwTarget* g, const GwWindows* w, float* y, int64_t first, int64_t count,

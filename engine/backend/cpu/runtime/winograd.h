@@ -230,7 +230,7 @@ static void gw_winograd_put(const GwWindows* w, const GwTarget* g, const GwTile*
         } else {
           for (int64_t e = 0; e < w->grid[2] - t->x; e++) {
             const float one = after->more ? half[e] + after->more[at + e] : half[e];
-            y[at + e] = one <= low ? low : one;
+            y[at + e] = one < low ? low : one;
           }
         }
       }
@@ -244,7 +244,7 @@ static void gw_winograd_put(const GwWindows* w, const GwTarget* g, const GwTile*
         const int64_t at = from + r * g->size[2] + e;
         const float sum = s[(r * 4 + e) * 16 + l] * scale + shift;
         const float one = after->more ? sum + after->more[at] : sum;
-        y[at] = one <= low ? low : one;
+        y[at] = one < low ? low : one;
       }
   }
 #endif
