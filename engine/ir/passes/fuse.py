@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.ir.graph import Graph, Node, TensorType, Value
+from engine.ir.passes.slopes import keep_slopes
 from engine.ir.rewrite import Rewrite
 from engine.ops.fused import FUSED, FUSED_PRODUCT, FUSED_REDUCE
 from engine.ops.registry import OpDef
@@ -42,7 +43,7 @@ class Group:
 
 def fuse(graph: Graph) -> Graph:
     """The same graph in fewer nodes."""
-    return _Fusion(graph).run()
+    return _Fusion(keep_slopes(graph)).run()
 
 
 class _Fusion:
