@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 
 import engine
+from engine import nn
 from engine.backend.cpu import toolchain
+from engine.compile import TrainStep
 from engine.ir.graph import Graph, TensorType
 from engine.ir.passes.conv_epilogue import end_convolutions
 from engine.ir.passes.fuse import fuse
 from engine.ir.passes.simplify import simplify
 from engine.ir.trace import trace
+from engine.optim import SGD
 from engine.tensor import Tensor
 from tests.engine.backend.cpu.programs import close, interpreted, run, widened
 
@@ -158,3 +161,25 @@ def test_not_a_number_stays_so_through_relu() -> None:
     types = [TensorType(a.shape, a.dtype) for a in (x, weight)]
     graph = end_convolutions(fuse(simplify(trace(lambda x, w: conv(x, w).relu(), *types))))
     assert np.isnan(run(graph, [x, weight])[0]).all()
+
+
+def test_networks_without_normalisation_learn_the_same() -> None:
+    def trained(mode: Any) -> list[float]:
+        model = nn.Sequential(
+            nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 20, 3, padding=1), nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(20, 4),
+        ).init(seed=1)  # fmt: skip
+        step = TrainStep(
+            model,
+            lambda model, batch: engine.cross_entropy(model(batch["x"]), batch["y"]),
+            SGD(model.named_parameters()),
+            mode=mode,
+            threads=2,
+        )
+        rng = np.random.default_rng(0)
+        batch = {"x": rng.standard_normal((8, 3, 12, 12), np.float32), "y": np.arange(8) % 4}
+        ended = [one.name for one in step.plan(batch).launches].count("fused_conv")
+        assert ended == (2 if mode == "graph" else 0)
+        return [step(batch, step=n, lr=0.1)["loss"] for n in range(8)]
+
+    np.testing.assert_allclose(trained("graph"), trained("interpreter"), rtol=1e-4)
