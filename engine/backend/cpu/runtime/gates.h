@@ -24,8 +24,7 @@ static inline GwPower gw_power(float x) {
 }
 
 static inline float gw_within(float x, float most) {
-  float low = -most > x ? -most : x;
-  return most < low ? most : low;
+  return fabsf(x) > most ? copysignf(most, x) : x;
 }
 
 /* 1 / (1 + e^-x); 3 ulp. Below -87 it stays at e^-87. */
