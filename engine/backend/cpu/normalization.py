@@ -6,6 +6,7 @@ on channels. Sums for weights are made in parts and added in order.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 
 import numpy as np
@@ -17,12 +18,15 @@ from engine.backend.cpu.kernels import (
     cut,
     declare,
     emitter,
+    is_dense,
     literal,
     one,
     scratch_pointer,
+    strides_of,
 )
+from engine.backend.cpu.loops import merged
 from engine.backend.cpu.shares import share
-from engine.compile.plan import Launch
+from engine.compile.plan import Launch, Slot
 
 HEADERS = ("norm.h",)
 
@@ -154,9 +158,37 @@ def _row_shape(launch: Launch, place: int) -> tuple[int, int]:
     return prod(shape) // length, length
 
 
+def _by_rows(launch: Launch, count: int, make: Callable[[Launch], Kernel]) -> Kernel | None:
+    """`make`; the rows of the first `count` inputs may stand anywhere, as where they repeat."""
+    if not _covered(launch):
+        return None
+    lead = launch.inputs[0].type.ndim - launch.attrs["dims"]
+    whole = all(is_dense(slot) for slot in (*launch.inputs[count:], *launch.outputs))
+    if whole and all(_row(slot, lead) is not None for slot in launch.inputs[:count]):
+        return make(launch)
+    return densified(launch, make)
+
+
+def _row(slot: Slot, rows: int) -> str | None:
+    """Where row r of the last axes begins, in elements; None where a row is not dense."""
+    shape, strides = slot.type.shape, strides_of(slot)
+    axes = [(n, (s,)) for n, s in zip(shape, strides, strict=True)]
+    inner = merged([axis for axis in axes[rows:] if axis[0] != 1])
+    if inner and (len(inner) > 1 or inner[0][1] != (1,)):
+        return None
+    terms, below = [], 1
+    outer = merged([axis for axis in axes[:rows] if axis[0] != 1])
+    for place, (n, (stride,)) in reversed(list(enumerate(outer))):
+        index = f"r / {below}" if below > 1 else "r"
+        if stride:
+            terms.append(f"({index}{f' % {n}' if place else ''}) * {stride}")
+        below *= n
+    return " + ".join(terms) or "0"
+
+
 @emitter("layer_norm", "rms_norm")
 def row_norm(launch: Launch) -> Kernel | None:
-    return densified(launch, _row_norm) if _covered(launch) else None
+    return _by_rows(launch, 1, _row_norm)
 
 
 def _row_norm(launch: Launch) -> Kernel:
@@ -172,8 +204,9 @@ def _row_norm(launch: Launch) -> Kernel:
     else:
         mean = f"(float)(gw_sum(x, {length}) / {length})"
         variance = f"gw_sum_away(x, mean, {length})"
+    start = _row(launch.inputs[0], launch.inputs[0].type.ndim - launch.attrs["dims"])
     text = f"""{share("r", rows, size)} {{
-const float* restrict x = x0 + r * {length};
+const float* restrict x = x0 + {start};
 float* restrict y = y0 + r * {length};
 const float mean = {mean};
 const float variance = (float)({variance} / {length});
@@ -187,7 +220,7 @@ y2[r] = variance;
 
 @emitter("layer_norm_grad", "rms_norm_grad")
 def row_norm_grad(launch: Launch) -> Kernel | None:
-    return densified(launch, _row_norm_grad) if _covered(launch) else None
+    return _by_rows(launch, 2, _row_norm_grad)
 
 
 def _row_norm_grad(launch: Launch) -> Kernel:
@@ -206,11 +239,13 @@ def _row_norm_grad(launch: Launch) -> Kernel:
         "sums[j] = fmaf(g[j], (x[j] - mean) * scale, sums[j]);",
         f"sums[{length} + j] += g[j];",
     )
+    lead = launch.inputs[1].type.ndim - launch.attrs["dims"]
+    flows, given = (_row(slot, lead) for slot in launch.inputs[:2])
     text = f"""float* restrict sums = (float*){scratch_pointer(launch)};
 sums += part * {max(1, outs) * length};
 for (int64_t j = 0; j < {outs * length}; j++) sums[j] = 0;
 {share("r", rows, size)} {{
-const float *restrict g = x0 + r * {length}, *restrict x = x1 + r * {length};
+const float *restrict g = x0 + {flows}, *restrict x = x1 + {given};
 float* restrict y = y0 + r * {length};
 const float mean = x2[r], scale = 1.0f / sqrtf(x3[r] + {_eps(launch)});
 const float level = (float)({level} / {length});

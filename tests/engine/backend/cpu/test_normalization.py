@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from engine.dispatch import apply
 from engine.testing.samples import samples
-from tests.engine.backend.cpu.programs import check, close, of_op, run
+from tests.engine.backend.cpu.programs import check, close, interpreted, of_function, of_op, run
 
 FAMILIES = ("batch_norm", "layer_norm", "rms_norm", "group_norm")
 SHAPES = ((8, 15, 16, 16), (7, 5, 3), (100, 35), (5, 5, 2111), (3, 5, 1, 1))
@@ -54,6 +55,29 @@ def test_layer_and_rms_norm(shape):
     check("layer_norm_grad", [g, x, mean, variance, weight, bias], eps=1e-5, dims=1)
     check("rms_norm", [x, weight], eps=1e-5, dims=1)
     check("rms_norm_grad", [g, x, mean * 0, square, weight], eps=1e-5, dims=1)
+
+
+@pytest.mark.parametrize("dims", [1, 2])
+def test_rows_that_repeat_or_stand_apart(dims):
+    """As the gradient of a mean over positions, and one position of many."""
+    x, g = numbers(6, 5, 3, 40), numbers(6, 1, 3, 40, seed=1)
+    wide, kept = numbers(6, 5, 6, 40, seed=2), x.shape[: 4 - dims]
+    axes = tuple(range(4 - dims, 4))
+    mean, variance = (f(axes).reshape(kept) for f in (x.mean, x.var))
+    shape = x.shape[4 - dims :]
+    weight, bias = numbers(*shape, seed=3), numbers(*shape, seed=4)
+
+    def f(x, g, wide, mean, variance, weight, bias):
+        repeated, apart = g.expand(x.shape), wide[:, :, :3]
+        attrs = {"eps": 1e-5, "dims": dims}
+        found = apply("layer_norm_grad", repeated, x, mean, variance, weight, bias, **attrs)
+        turned = apply("layer_norm", x.transpose(0, 1), weight, bias, **attrs)
+        return (*found, *turned, *apply("layer_norm", apart, weight, bias, **attrs))
+
+    arrays = [x, g, wide, mean, variance, weight, bias]
+    graph = of_function(f, arrays)
+    for one, other in zip(run(graph, arrays), interpreted(graph, arrays), strict=True):
+        close(one, other)
 
 
 def test_the_mean_may_be_far_from_zero():
