@@ -11,7 +11,12 @@ def test_a_dry_run_lays_the_step_open_where_that_is_asked_for(http):
 
     explanation = found.pop("explanation")
     assert found == plain
-    assert [stage["name"] for stage in explanation["stages"]] == ["trace", "simplify", "fuse"]
+    assert [stage["name"] for stage in explanation["stages"]] == [
+        "trace",
+        "simplify",
+        "fuse",
+        "end convolutions",
+    ]
     assert {line["runs_as"] for line in explanation["kernels"]} == {"c"}
     assert explanation["totals"]["kernels"] == len(explanation["kernels"])
     assert all(line["seconds"] is None for line in explanation["kernels"])
