@@ -15,6 +15,8 @@ from gradworks.files import download
 from gradworks.pages import every
 from gradworks.transport import Transport
 
+_POLL_SECONDS = (0.1, 1.0)  # between looks at a job: the least and the most
+
 Json = dict[str, Any]
 Spec = Mapping[str, Any] | str | Path
 
@@ -46,13 +48,18 @@ class Jobs:
         answer: Json = self._transport.post(f"/v1/jobs/{job_id}/cancel")
         return answer
 
-    def wait(self, job_id: str, *, poll: float = 0.5, timeout: float | None = None) -> Json:
-        """Poll until the job has ended; TimeoutError after `timeout` seconds."""
-        limit = None if timeout is None else time.monotonic() + timeout
+    def wait(self, job_id: str, *, poll: float | None = None, timeout: float | None = None) -> Json:
+        """Poll until the job has ended; TimeoutError after `timeout` seconds.
+
+        poll: seconds between looks. Unless told: a tenth of a second at first, a second in the
+            end, which is how often the service asks to be asked.
+        """
+        started = time.monotonic()
         while not (job := self.get(job_id))["is_terminal"]:
-            if limit is not None and time.monotonic() > limit:
+            waited = time.monotonic() - started
+            if timeout is not None and waited > timeout:
                 raise TimeoutError(f"job {job_id} is {job['state']} after {timeout} s")
-            time.sleep(poll)
+            time.sleep(pause(waited) if poll is None else poll)
         return job
 
     def events(self, job_id: str, *, after: int = 0, limit: int = 200) -> list[Json]:
@@ -126,3 +133,9 @@ class Jobs:
     def _get(self, path: str, **params: Any) -> Json:
         found: Json = self._transport.get(path, **params)
         return found
+
+
+def pause(waited: float) -> float:
+    """Seconds until the next look at a job that one has waited for so long."""
+    least, most = _POLL_SECONDS
+    return min(most, max(least, waited / 10))
