@@ -18,6 +18,7 @@ from store.leases import (
     claim as claim,
     fail as fail,
     finish as finish,
+    look as look,
     paused as paused,
     requeue as requeue,
     sweep as sweep,

@@ -93,6 +93,18 @@ def beat(session: Session, claim: Claim, *, lease_seconds: float, step: int | No
     return Beat(row.state, row.cancel_requested, row.pause_requested)
 
 
+def look(session: Session, claim: Claim) -> Beat:
+    """Hear what users want, and write nothing. Raises LeaseLost."""
+    row = session.execute(
+        select(Job.state, Job.cancel_requested, Job.pause_requested).where(
+            Job.id == claim.job_id, Job.fence == claim.fence
+        )
+    ).one_or_none()
+    if row is None or row.state not in HELD:
+        raise LeaseLost(claim.job_id, claim.fence)
+    return Beat(row.state, row.cancel_requested, row.pause_requested)
+
+
 def finish(
     session: Session,
     claim: Claim,

@@ -19,7 +19,7 @@ from worker.output import log_event
 from worker.processes import JobProcess
 from worker.verdict import Action, Ending, Stop, Verdict, judge, oom_kills
 
-WATCH_SECONDS = 0.05
+WATCH_SECONDS = 0.2  # how soon a wish is acted on; the end of the process is seen at once
 SLOW_STEPS = 20  # a job is stalled when nothing moves for this many usual steps (and a minimum)
 
 log = logging.getLogger(__name__)

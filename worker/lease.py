@@ -6,7 +6,7 @@ import time
 
 from core.errors import AppError, LeaseLost
 from core.settings import Settings
-from core.states import HELD, TERMINAL, JobState
+from core.states import TERMINAL, JobState
 from store import events, jobs
 from store.jobs import Beat, Claim
 from worker.database import Database
@@ -90,10 +90,8 @@ class Lease:
 
     def _look(self) -> None:
         with self._database.read() as session:
-            job = jobs.load(session, self.claim.job_id)
-        if job.fence != self.claim.fence or job.state not in HELD:
-            raise LeaseLost(self.claim.job_id, self.claim.fence)
-        self._hear(Beat(job.state, job.cancel_requested, job.pause_requested))
+            beat = jobs.look(session, self.claim)
+        self._hear(beat)
 
     def _settle(self) -> bool:
         """Why the claim is stale: the process itself has ended the job, or it was taken from us."""

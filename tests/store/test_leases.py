@@ -102,6 +102,17 @@ def test_beat_tells_of_a_wish_to_pause(session):
     assert jobs.beat(session, claim, lease_seconds=60).pause_requested
 
 
+def test_look_tells_the_same_and_writes_nothing(session):
+    claim = factories.claim(session)
+    before = jobs.load(session, claim.job_id).version
+    assert jobs.look(session, claim) == jobs.Beat(JobState.RUNNING, False, False)
+
+    jobs.request_cancel(session, claim.project_id, claim.job_id)
+
+    assert jobs.look(session, claim) == jobs.Beat(JobState.CANCELLING, True, False)
+    assert jobs.load(session, claim.job_id).version == before + 1
+
+
 def test_finish(session):
     claim = factories.claim(session)
 
@@ -295,6 +306,7 @@ def test_a_worker_that_comes_back_before_the_sweep_goes_on(session):
 def writes(session, blob):
     return {
         "beat": lambda claim: jobs.beat(session, claim, lease_seconds=60),
+        "look": lambda claim: jobs.look(session, claim),
         "commit": lambda claim: progress.commit(session, claim, step=1, epoch=0),
         "rewind": lambda claim: progress.rewind(session, claim, step=None),
         "finish": lambda claim: jobs.finish(session, claim),
