@@ -3,9 +3,9 @@
 import json
 import math
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import Dialect, MetaData, String, Text, TypeDecorator
+from sqlalchemy import Dialect, MetaData, String, Table, Text, TypeDecorator
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
@@ -76,7 +76,12 @@ def nonfinite(value: float) -> str | None:
     return None if math.isfinite(value) else str(float(value))
 
 
-def insert(session: Session, table: type[Base]) -> postgresql.Insert | sqlite.Insert:
+def rows_of(table: type[Base]) -> Table:
+    """A table for statements on many rows: without its class they take half as long."""
+    return cast(Table, table.__table__)
+
+
+def insert(session: Session, table: type[Base] | Table) -> postgresql.Insert | sqlite.Insert:
     """An INSERT that can say `on_conflict_do_nothing` and `on_conflict_do_update`."""
     if session.get_bind().dialect.name == "postgresql":
         return postgresql.insert(table)

@@ -7,6 +7,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from core.errors import NotFound
+from store.base import rows_of
 from store.tables import Event, Job
 
 
@@ -47,7 +48,7 @@ def write(session: Session, job_id: str, first: int, events: list[dict[str, Any]
         for index, event in enumerate(events)
     ]
     if rows:
-        session.execute(insert(Event), rows)
+        session.execute(insert(rows_of(Event)), rows)
 
 
 def after(

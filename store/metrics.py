@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from store.base import insert, nonfinite
+from store.base import insert, nonfinite, rows_of
 from store.tables import Metric
 
 COLUMNS = (Metric.name, Metric.step, Metric.epoch, Metric.value, Metric.nonfinite, Metric.at)
@@ -40,7 +40,7 @@ class Point:
 def write(session: Session, job_id: str, points: Iterable[Point]) -> None:
     """Add points, or put them in the place of those of the same name and step."""
     rows = {(point.name, point.step): _row(job_id, point) for point in points}
-    statement = insert(session, Metric)
+    statement = insert(session, rows_of(Metric))
     new = statement.excluded
     statement = statement.on_conflict_do_update(
         index_elements=["job_id", "name", "step"],
