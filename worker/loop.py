@@ -124,6 +124,8 @@ class Loop:
         held_out = {name: v for name, v in metrics.items() if not name.startswith("train/")}
         self._progress.metrics(held_out, step=step, epoch=epoch)
         self._progress.event("epoch", step=step, epoch=epoch, metrics=metrics)
+        if self._training.done:
+            self._progress.hurry()  # it is not to wait for the last evaluation
 
     def _say_fallback(self, step: int) -> None:
         """Tell, once for each reason, that the job goes on without compiled code."""

@@ -5,6 +5,7 @@ context, so a fork of it is as good as a new interpreter, and ready in milliseco
 """
 
 import argparse
+import gc
 import json
 import os
 import selectors
@@ -121,6 +122,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from engine.backend.cpu import toolchain
     from engine.errors import EngineError
 
+    # What is loaded by now stays: no collection of a fork looks at it, or copies its pages.
+    gc.collect()
+    gc.freeze()
     zygote = Zygote(socket.socket(fileno=given.channel))
     with suppress(EngineError):  # a job will tell what is wrong with the compiler
         chain = toolchain.find()
