@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from engine.backend.cpu.kernels import Kernel
 from engine.backend.cpu.schedule import ALONE, Entry, Schedule, schedule
-from engine.backend.cpu.source import Unit, emit
+from engine.backend.cpu.source import Unit
 from engine.compile.plan import Launch, Plan
 
 #: A buffer of the plan and an offset in it, in bytes.
@@ -19,6 +19,7 @@ class Call(NamedTuple):
     """One phase of a launch. scratch: where its memory begins in the workspace.
 
     parts: how many may run side by side. refuses: it may give the launch back, see GW_REFUSE.
+    numbers: what its function reads behind the addresses.
     """
 
     launch: int
@@ -26,6 +27,7 @@ class Call(NamedTuple):
     parts: int
     scratch: int
     refuses: bool
+    numbers: Sequence[int] = ()
 
 
 class Wave(NamedTuple):
@@ -82,7 +84,7 @@ class Draft:
 
     def __init__(self, plan: Plan) -> None:
         self._launches = plan.launches
-        self._unit = Unit([emit(launch) for launch in plan.launches])
+        self._unit = Unit(plan.launches)
         self.texts = self._unit.texts
 
     def finish(self, library: str) -> Code:
@@ -121,8 +123,9 @@ class Draft:
         kernel = self._unit.kernels[entry.launch]
         assert kernel is not None
         phase = kernel.phases[entry.phase]
-        name = self._unit.names[entry.launch][entry.phase]
-        return Call(entry.launch, name, phase.parts, entry.scratch, "GW_REFUSE" in phase.body)
+        name, numbers = self._unit.calls[entry.launch][entry.phase]
+        refuses = "GW_REFUSE" in phase.body
+        return Call(entry.launch, name, phase.parts, entry.scratch, refuses, numbers)
 
 
 def _addresses(launch: Launch) -> list[Address]:

@@ -17,7 +17,15 @@ from engine.backend.cpu import depthwise, flat, winograd
 from engine.backend.cpu.after import NOTHING, After
 from engine.backend.cpu.dense import densified
 from engine.backend.cpu.kept import MOST_WEIGHTS, Kept
-from engine.backend.cpu.kernels import Kernel, Phase, cut, declare, emitter, scratch_pointer
+from engine.backend.cpu.kernels import (
+    Kernel,
+    Phase,
+    calling,
+    cut,
+    declare,
+    emitter,
+    scratch_pointer,
+)
 from engine.backend.cpu.windows import (
     PANEL,
     ROWS,
@@ -71,7 +79,7 @@ class Products:
             products.append(text)
             making += parts
             offset += self.groups * self._packed(job)
-        return Kernel(
+        made = Kernel(
             (
                 Phase("\n".join([head, *packs]), packing),
                 Phase("\n".join([head, *products]), making),
@@ -80,6 +88,7 @@ class Products:
             HEADERS,
             kept.nbytes if kept else 0,
         )
+        return calling(made)
 
     def _kept(self, launch: Launch) -> Kept | None:
         """Where packed weights stay, if they do: one job has all of them."""

@@ -12,7 +12,15 @@ from engine.backend.convolution import Geometry
 from engine.backend.cpu import depthwise, flat, winograd
 from engine.backend.cpu.convolution import DEPTH, HEADERS, covered, geometry_of
 from engine.backend.cpu.dense import densified
-from engine.backend.cpu.kernels import Kernel, Phase, cut, declare, emitter, scratch_pointer
+from engine.backend.cpu.kernels import (
+    Kernel,
+    Phase,
+    calling,
+    cut,
+    declare,
+    emitter,
+    scratch_pointer,
+)
 from engine.backend.cpu.windows import WIDE, forward_job, forward_windows, outer_rows, round_up
 from engine.compile.plan import Launch
 
@@ -87,7 +95,7 @@ class Sums:
             Phase(f"{head}\n{self._making()}", parts),
             Phase(f"{head}\n{adding}", adding_parts),
         )
-        return Kernel(phases, scratch, HEADERS)
+        return calling(Kernel(phases, scratch, HEADERS))
 
     def _making(self) -> str:
         windows = forward_windows(self.geometry, self.channels * self.groups)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from engine.backend.cpu.functions import loose
 from engine.backend.cpu.kernels import C_TYPES, Kernel, Phase, is_dense, scratch_pointer, strides_of
 from engine.compile.plan import Launch, Slot
 from engine.ir.layout import c_strides
@@ -26,8 +27,8 @@ def densified(launch: Launch, make: Callable[[Launch], Kernel | None]) -> Kernel
     copies, moved = [], []
     for i in strided:
         slot = launch.inputs[i]
-        moved.append(f"q[{i}] = {place} + {base};")
-        copies.append(_copy(slot, f"p[{i}]", f"{place} + {base}"))
+        moved.append(f"q[{i}] = {place} + {loose(base)};")
+        copies.append(_copy(slot, f"p[{i}]", f"{place} + {loose(base)}"))
         base += -(-slot.type.nbytes // _LINE) * _LINE
     count = len(launch.inputs) + len(launch.outputs) + 2
     head = f"char* q[{count}];\nmemcpy(q, p, sizeof q);\n" + "\n".join(moved)
@@ -44,10 +45,10 @@ def _dense(slot: Slot) -> Slot:
 def _copy(slot: Slot, source: str, target: str) -> str:
     c = C_TYPES[slot.type.dtype.name]
     loops = [
-        f"for (int64_t i{axis} = 0; i{axis} < {n}; i{axis}++)"
+        f"for (int64_t i{axis} = 0; i{axis} < {loose(n)}; i{axis}++)"
         for axis, n in enumerate(slot.type.shape)
     ]
-    terms = [f"i{axis} * {s}" for axis, s in enumerate(strides_of(slot))]
+    terms = [f"i{axis} * {loose(s)}" for axis, s in enumerate(strides_of(slot))]
     index = " + ".join(terms) or "0"
     head = f"const {c}* x = (const void*)({source});\n{c}* y = (void*)({target});\n"
     return "{\n" + head + "\n".join(loops) + f"\n*y++ = x[{index}];\n}}"

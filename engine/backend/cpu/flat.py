@@ -11,7 +11,7 @@ from functools import cached_property
 from math import prod
 
 from engine.backend.cpu.after import After
-from engine.backend.cpu.kernels import Kernel, Phase, cut, declare, scratch_pointer
+from engine.backend.cpu.kernels import Kernel, Phase, calling, cut, declare, scratch_pointer
 from engine.backend.cpu.windows import (
     PANEL,
     ROWS,
@@ -110,7 +110,7 @@ class Flat:
             f"static const int32_t {name}_phase[][3] = "
             f"{{{', '.join(map(braced, self.phases))}}};\n"
             f"static const int32_t {name}_at[] = {braced(places)};\n"
-            f"static const GwFlat {name} = {{{fields}}};"
+            f"const GwFlat {name} = {{{fields}}};"
         )
 
     def fits(self, channels: int) -> bool:
@@ -209,4 +209,4 @@ gw_flat_close(sums + group * {chunks * sums}, {chunks}, {sums}, {padded}, {rows}
         Phase(f"{head}\n{making}", groups * chunks),
         Phase(f"{head}\n{closing}", groups * parts),
     )
-    return Kernel(phases, 4 * groups * chunks * sums, HEADERS)
+    return calling(Kernel(phases, 4 * groups * chunks * sums, HEADERS))

@@ -8,10 +8,12 @@ from __future__ import annotations
 from math import prod
 
 from engine.backend.cpu.dense import densified
+from engine.backend.cpu.functions import loose
 from engine.backend.cpu.kernels import (
     Kernel,
     Phase,
     c_type,
+    calling,
     cut,
     declare,
     emitter,
@@ -37,12 +39,13 @@ def _take(launch: Launch) -> Kernel:
     before, size, after = prod(shape[:axis]), shape[axis], prod(shape[axis + 1 :])
     nbytes = after * launch.inputs[0].type.dtype.itemsize
     parts, some = cut(before * index, before * index * (after + 8))
-    body = f"memcpy(y0 + r * {after}, x0 + (r / {index} * {size} + place) * {after}, {nbytes});"
+    place = f"r / {loose(index)} * {loose(size)} + place"
+    body = f"memcpy(y0 + r * {after}, x0 + ({place}) * {after}, {nbytes});"
     if after == 1:
-        body = f"y0[r] = x0[r / {index} * {size} + place];"
+        body = f"y0[r] = x0[{place}];"
     text = f"""{share("r", before * index, some)} {{
-const int64_t place = (int64_t)x1[r % {index}];
-{_CHECK.format(size)}
+const int64_t place = (int64_t)x1[r % {loose(index)}];
+{_CHECK.format(loose(size))}
 {body}
 }}"""
     return one(f"{declare(launch)}\n{text}", parts)
@@ -72,7 +75,7 @@ const {c_type(x.dtype)}* rows = x0 + r / {size} * {count * after};
 {_sum_of_rows(c_type(x.dtype), after)}
 }}"""
     sort = f"{head}\n{sort_places(size, count, 1)}"
-    return Kernel((Phase(sort), Phase(add, parts)), sorted_bytes(size, count))
+    return calling(Kernel((Phase(sort), Phase(add, parts)), sorted_bytes(size, count)))
 
 
 def sorted_bytes(size: int, count: int) -> int:

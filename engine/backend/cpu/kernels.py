@@ -4,18 +4,19 @@
     def cumsum(launch): ... return Kernel(body)
 
 A body reads its tensors from `p` (inputs, outputs, scratch, kept memory) and the index of its part
-from `part`. It knows shapes and strides, never addresses: launches of the same shape share it. An
-emitter returns None for a launch it does not cover; that one then runs by its reference. A body
+from `part`. It knows shapes and strides, never addresses: launches of the same shape share it, and
+so do those that differ in `loose` numbers alone. An emitter returns None for a launch it does not cover; that one then runs by its reference. A body
 that finds numbers which the reference would refuse calls GW_REFUSE(): the reference then runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from engine.backend.cpu.functions import loosened
 from engine.compile.plan import Launch, Slot
 
 #: Work below which a launch is not cut: waking a thread costs some microseconds.
@@ -67,6 +68,12 @@ def emitter(*names: str) -> Callable[[Emitter], Emitter]:
 def one(body: str, parts: int = 1, *, scratch: int = 0, headers: tuple[str, ...] = ()) -> Kernel:
     """A kernel of a single phase."""
     return Kernel((Phase(body, parts),), scratch, headers)
+
+
+def calling(kernel: Kernel) -> Kernel:
+    """A kernel that does little but call functions of headers: C need not know its numbers."""
+    phases = [Phase(loosened(phase.body), phase.parts) for phase in kernel.phases]
+    return replace(kernel, phases=tuple(phases))
 
 
 def c_type(dtype: np.dtype) -> str | None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
+from engine.backend.cpu.functions import loose
 from engine.backend.cpu.kernels import cut, strides_of
+from engine.backend.cpu.shares import part_of
 from engine.compile.plan import Slot
 
 #: One axis: its length, and the stride of every tensor along it, in elements.
 Axis = tuple[int, tuple[int, ...]]
+#: Turns of an inner loop from which it is as fast where C does not know their number.
+LONG = 128
 
 
 class Loop:
@@ -38,20 +42,25 @@ class Loop:
         last = len(self.axes) - 1
         lines: list[str] = []
         for axis, (n, _) in enumerate(self.axes):
-            start, stop = "0", str(n)
-            if axis == 0 and self.parts > 1:
-                start = f"{part} * {self._length}"
-                stop = f"GW_MIN({start} + {self._length}, {n})"
+            start, stop = "0", turns(n) if last and axis == last else loose(n)
+            if axis == 0 and (self.parts > 1 or (last == 0 and part == "part")):
+                start, stop = part_of(n, self._length, part)
             if axis == last:
                 lines += [*before, "GW_IVDEP"]
             lines.append(f"for (int64_t i{axis} = {start}; i{axis} < {stop}; i{axis}++) {{")
         return "\n".join([*lines, *body, "}" * len(self.axes)])
 
 
+def turns(n: int) -> str:
+    """How often an inner loop goes round, as C has it: it makes more of a few that it knows."""
+    return loose(n) if n >= LONG else str(n)
+
+
 def index(strides: Sequence[int]) -> str:
-    """The place of an element, of the variables i0, i1, …"""
+    """The place of an element, of the variables i0, i1, …; the last is that of the inner loop."""
+    last = len(strides) - 1
     terms = [
-        f"i{axis} * {stride}" if stride != 1 else f"i{axis}"
+        f"i{axis} * {stride if axis == last else loose(stride)}" if stride != 1 else f"i{axis}"
         for axis, stride in enumerate(strides)
         if stride
     ]

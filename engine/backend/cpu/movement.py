@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from engine.backend.cpu.functions import loose
 from engine.backend.cpu.kernels import (
     C_TYPES,
     Kernel,
@@ -33,8 +34,8 @@ def moved(source: Slot, target: Slot) -> Kernel:
     """The elements of one slot in another of the same shape and size of elements."""
     if is_dense(source) and is_dense(target):
         parts, size = cut(source.type.nbytes, source.type.nbytes // 8, 4096)
-        start = f"part * {size}"
-        length = f"GW_MIN({size}, {source.type.nbytes} - {start})"
+        start = f"part * {loose(size)}"
+        length = f"GW_MIN({loose(size)}, {loose(source.type.nbytes)} - {start})"
         return one(f"memcpy(p[1] + {start}, p[0] + {start}, {length});", parts)
     c = words(source)
     loop = Loop([source, target], target.type.shape, 2)

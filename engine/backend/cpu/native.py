@@ -66,7 +66,7 @@ class Native(Interpreter):
             ctypes.c_void_p(self._runtime.gw_refusals()),
         )
         self._references: dict[int, Task] = {}
-        self._tables: dict[tuple[int, int], Any] = {}
+        self._tables: dict[tuple[int, int, tuple[int, ...]], Any] = {}
         self._workspace = new_arena(self.code.scratch + LINE)
         self._kept = [_cleared(nbytes) for nbytes in self.code.kept]
         self._segments = [
@@ -154,13 +154,15 @@ class Native(Interpreter):
         )
 
     def _table(self, call: Call) -> Any:
-        """The addresses of a launch's tensors, of its scratch memory and of what it keeps."""
-        key = (call.launch, call.scratch)
+        """The addresses of a launch's tensors, of its scratch memory and of what it keeps; then
+        the numbers that the call reads."""
+        key = (call.launch, call.scratch, tuple(call.numbers))
         if key not in self._tables:
             found = [self._starts[b] + offset for b, offset in self.code.addresses[call.launch]]
             found.append(self._workspace.ctypes.data + call.scratch)
             kept = self._kept[call.launch]
             found.append(kept.ctypes.data if kept is not None else 0)
+            found += call.numbers
             self._tables[key] = (ctypes.c_void_p * len(found))(*found)
         return self._tables[key]
 

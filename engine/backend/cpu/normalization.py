@@ -12,6 +12,7 @@ from math import prod
 import numpy as np
 
 from engine.backend.cpu.dense import densified
+from engine.backend.cpu.functions import loose
 from engine.backend.cpu.kernels import (
     Kernel,
     Phase,
@@ -29,6 +30,8 @@ from engine.backend.cpu.shares import share
 from engine.compile.plan import Launch, Slot
 
 HEADERS = ("norm.h",)
+#: Numbers of a channel from which loops are as fast where C does not know how many there are.
+LONG = 64
 
 
 def _covered(launch: Launch) -> bool:
@@ -50,22 +53,23 @@ def _batch_norm(launch: Launch) -> Kernel:
     if plane == 1:
         return _batch_columns(launch, n, channels)
     parts, size = cut(channels, 8 * n * channels * plane)
-    pitch, count = channels * plane, n * plane
+    images, pitch, count = map(loose, (n, channels * plane, n * plane))
+    length = _length(plane)
     weight = "x1[c]" if len(launch.inputs) > 1 else "1.0f"
     bias = "x2[c]" if len(launch.inputs) > 2 else "0.0f"
     text = f"""{share("c", channels, size)} {{
-const float* x = x0 + c * {plane};
-float* y = y0 + c * {plane};
+const float* x = x0 + c * {length};
+float* y = y0 + c * {length};
 double total = 0, away = 0;
-for (int64_t i = 0; i < {n}; i++) total += gw_sum(x + i * {pitch}, {plane});
+for (int64_t i = 0; i < {images}; i++) total += gw_sum(x + i * {pitch}, {length});
 const float mean = (float)(total / {count});
-for (int64_t i = 0; i < {n}; i++) away += gw_sum_away(x + i * {pitch}, mean, {plane});
+for (int64_t i = 0; i < {images}; i++) away += gw_sum_away(x + i * {pitch}, mean, {length});
 const float variance = (float)(away / {count});
 const float factor = {weight} / sqrtf(variance + {_eps(launch)}), shift = {bias};
-for (int64_t i = 0; i < {n}; i++) {{
+for (int64_t i = 0; i < {images}; i++) {{
 const float* restrict from = x + i * {pitch};
 float* restrict to = y + i * {pitch};
-for (int64_t j = 0; j < {plane}; j++) to[j] = fmaf(from[j] - mean, factor, shift);
+for (int64_t j = 0; j < {length}; j++) to[j] = fmaf(from[j] - mean, factor, shift);
 }}
 y1[c] = mean;
 y2[c] = variance;
@@ -121,34 +125,40 @@ def _batch_norm_grad(launch: Launch) -> Kernel:
         for i, what in enumerate(("along * scale", "total"), 1)
         if len(launch.outputs) > i
     )
-    pitch, count = channels * plane, n * plane
+    images, pitch, count = map(loose, (n, channels * plane, n * plane))
+    length = _length(plane)
     parts, size = cut(channels, 12 * n * channels * plane)
     if plane == 1:
-        summing = f"""for (int64_t i = 0; i < {n}; i++) {{
+        summing = f"""for (int64_t i = 0; i < {images}; i++) {{
 const float h = g[i * {pitch}];
 total += h;
 along += h * (x[i * {pitch}] - mean);
 }}"""
     else:
-        summing = f"""for (int64_t i = 0; i < {n}; i++) {{
-total += gw_sum(g + i * {pitch}, {plane});
-along += gw_sum_along(g + i * {pitch}, x + i * {pitch}, mean, {plane});
+        summing = f"""for (int64_t i = 0; i < {images}; i++) {{
+total += gw_sum(g + i * {pitch}, {length});
+along += gw_sum_along(g + i * {pitch}, x + i * {pitch}, mean, {length});
 }}"""
     text = f"""{share("c", channels, size)} {{
-const float *g = x0 + c * {plane}, *x = x1 + c * {plane}, mean = x2[c];
+const float *g = x0 + c * {length}, *x = x1 + c * {length}, mean = x2[c];
 const float scale = 1.0f / sqrtf(x3[c] + {_eps(launch)});
 double total = 0, along = 0;
 {summing}
 {outs}const float factor = {weight} * scale;
 const float slope = (float)(along * scale * scale / {count}), level = (float)(total / {count});
-for (int64_t i = 0; i < {n}; i++) {{
+for (int64_t i = 0; i < {images}; i++) {{
 const float *restrict h = g + i * {pitch}, *restrict from = x + i * {pitch};
-float* restrict to = y0 + c * {plane} + i * {pitch};
-for (int64_t j = 0; j < {plane}; j++)
+float* restrict to = y0 + c * {length} + i * {pitch};
+for (int64_t j = 0; j < {length}; j++)
 to[j] = factor * fmaf(mean - from[j], slope, h[j] - level);
 }}
 }}"""
     return one(f"{declare(launch)}\n{text}", parts, headers=HEADERS)
+
+
+def _length(plane: int) -> str:
+    """How many numbers of a channel lie side by side, as C has it."""
+    return loose(plane) if plane >= LONG else str(plane)
 
 
 def _row_shape(launch: Launch, place: int) -> tuple[int, int]:

@@ -14,6 +14,7 @@ import numpy as np
 from engine.backend.convolution import Geometry
 from engine.backend.cpu import pooling_inner
 from engine.backend.cpu.dense import densified
+from engine.backend.cpu.functions import loose
 from engine.backend.cpu.kernels import Kernel, c_type, cut, declare, emitter, literal, one
 from engine.backend.cpu.shares import share
 from engine.backend.cpu.windows import three
@@ -101,13 +102,14 @@ int64_t v = (z * {self.size[1]} + y) * {self.size[2]};
         work = count * prod(self.grid) * prod(self.kernel)
         parts, size = cut(count, work)
         plane, places = prod(self.size), prod(self.grid)
+        layers, rows, across = map(loose, self.grid)
         text = f"""{share("n", count, size)} {{
-const int64_t image = n * {plane}, windows = n * {places};
+const int64_t image = n * {loose(plane)}, windows = n * {loose(places)};
 (void)image; (void)windows;
 {before}
-for (int64_t s = 0; s < {self.grid[0]}; s++)
-for (int64_t r = 0; r < {self.grid[1]}; r++) {{
-const int64_t u = windows + (s * {self.grid[1]} + r) * {self.grid[2]};
+for (int64_t s = 0; s < {layers}; s++)
+for (int64_t r = 0; r < {rows}; r++) {{
+const int64_t u = windows + (s * {rows} + r) * {across};
 {body}
 }}
 }}"""

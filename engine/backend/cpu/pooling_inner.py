@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from itertools import product
 from typing import TYPE_CHECKING
 
+from engine.backend.cpu.functions import loose
+from engine.backend.cpu.loops import turns
+
 if TYPE_CHECKING:
     from engine.backend.cpu.pooling import Windows
 
@@ -38,7 +41,8 @@ def _taps(windows: Windows) -> Iterator[tuple[str, str]]:
 def _start(windows: Windows) -> str:
     """Where the first window of row r of layer s begins."""
     _, high, across = windows.size
-    return f"image + (s * {windows.step[0] * high} + r * {windows.step[1]}) * {across}"
+    layer, row = loose(windows.step[0] * high), loose(windows.step[1])
+    return f"image + (s * {layer} + r * {row}) * {loose(across)}"
 
 
 def largest(windows: Windows, c: str) -> str:
@@ -54,7 +58,7 @@ def largest(windows: Windows, c: str) -> str:
 {c}* to = y0 + u;
 #pragma GCC ivdep
 #pragma GCC unroll 1
-for (int64_t i = 0; i < {windows.grid[2]}; i++) {{
+for (int64_t i = 0; i < {turns(windows.grid[2])}; i++) {{
 {chr(10).join(lines)}
 to[i] = best;
 }}"""
@@ -72,7 +76,7 @@ const {c} *restrict best = x2 + u, *restrict flow = x0 + u;
 {c}* restrict to = y0 + {_start(windows)};
 #pragma GCC ivdep
 #pragma GCC unroll 1
-for (int64_t i = 0; i < {windows.grid[2]}; i++) {{
+for (int64_t i = 0; i < {turns(windows.grid[2])}; i++) {{
 {chr(10).join(lines)}
 }}"""
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
+from engine.backend.cpu.functions import loose
 from engine.backend.cpu.kernels import (
     C_TYPES,
     PART_WORK,
@@ -23,12 +24,14 @@ from engine.backend.cpu.kernels import (
 )
 from engine.backend.cpu.loops import aligned, index
 from engine.backend.cpu.pointwise import Statements, cost
+from engine.backend.cpu.shares import part_of, share
 from engine.compile.plan import Launch, Slot
 from engine.ops.scalar import Expr, argument
 
 BLOCK = 4096  # elements of a row that are added in float before float64 takes over
 ROWS = 128  # the same down a column
 TILE = 64  # columns that are worked on at once
+FEW = 16  # elements of a row, up to which they are added one by one
 CHUNKS = 16  # most pieces that a long reduction is cut into
 
 _LEAST = {"float": "-INFINITY", "double": "-INFINITY", "int8_t": "INT8_MIN",
@@ -171,24 +174,22 @@ class _Writer:
             return Kernel((Phase(f"{head}\n{text}", self.parts),))
         whole = self.rule.whole
         scratch = f"{whole}* z = ({whole}*){scratch_pointer(self.launch)};"
-        target = f"(z + part * {self.outputs})"
+        target = f"(z + part * {loose(self.outputs)})"
         first = f"{head}\n{scratch}\n{self._units('0', '', target, 1, self.units)}"
         parts, size = cut(self.outputs, self.outputs * self.chunks, 16)
         last = (
-            f"{head}\n{scratch}\nfor (int64_t o = part * {size}; "
-            f"o < GW_MIN(part * {size} + {size}, {self.outputs}); o++) {{\n"
+            f"{head}\n{scratch}\n{share('o', self.outputs, size)} {{\n"
             f"{whole} w = {self.rule.start};\n"
-            f"for (int64_t c = 0; c < {self.chunks}; c++) "
-            f"{self.rule.join('w', f'z[c * {self.outputs} + o]')}\ny0[o] = ({result})w;\n}}"
+            f"for (int64_t c = 0; c < {loose(self.chunks)}; c++) "
+            f"{self.rule.join('w', f'z[c * {loose(self.outputs)} + o]')}\n"
+            f"y0[o] = ({result})w;\n}}"
         )
         nbytes = 8 * self.outputs * self.chunks
         return Kernel((Phase(first, self.chunks), Phase(last, parts)), nbytes)
 
     def _units(self, part: str, result: str, target: str, parts: int, size: int) -> str:
         """All results of a part: one by one, or tile by tile."""
-        start, stop = "0", str(self.units)
-        if parts > 1:
-            start, stop = f"{part} * {size}", f"GW_MIN({part} * {size} + {size}, {self.units})"
+        start, stop = part_of(self.units, size, part)
         unit = self._row(result, target) if self.is_row else self._column(result, target)
         return f"for (int64_t u = {start}; u < {stop}; u++) {{\n{self._decoded()}{unit}\n}}"
 
@@ -197,12 +198,12 @@ class _Writer:
         kept = self.kept if self.is_row else self.kept[:-1]
         lines = []
         if not self.is_row:
-            lines.append(f"const int64_t c0 = u % {self.tiles} * {self.tile};")
-            lines.append(f"int64_t o = u / {self.tiles};")
+            lines.append(f"const int64_t c0 = u % {loose(self.tiles)} * {self.tile};")
+            lines.append(f"int64_t o = u / {loose(self.tiles)};")
         else:
             lines.append("int64_t o = u;")
         for place, axis in enumerate(reversed(kept)):
-            n = self.nest.axes[axis][0]
+            n = loose(self.nest.axes[axis][0])
             rest = "o" if place == len(kept) - 1 else f"o % {n}"
             lines.append(f"const int64_t i{axis} = {rest};")
             lines.append(f"o /= {n};" if place < len(kept) - 1 else "")
@@ -219,8 +220,8 @@ class _Writer:
 
     def _range(self, axis: int, n: int) -> tuple[str, str]:
         if self.chunks > 1 and axis == self.summed[0]:
-            return f"part * {self.chunk}", f"GW_MIN(part * {self.chunk} + {self.chunk}, {n})"
-        return "0", str(n)
+            return part_of(n, self.chunk)
+        return "0", str(n) if axis == self.last and n < FEW else loose(n)
 
     def _value(self, step: str) -> str:
         """Statements that make `v` of the element at the loop variables; `step`: the inner one."""
@@ -241,7 +242,7 @@ class _Writer:
 
     def _row(self, result: str, target: str) -> str:
         n = self.nest.axes[self.last][0]
-        lanes = 64 if n >= 256 else 16 if n >= 16 else 1
+        lanes = 64 if n >= 256 else 16 if n >= FEW else 1
         rule, block = self.rule, self.rule.block
         start, stop = self._range(self.last, n)
 
@@ -280,12 +281,12 @@ for (int l = 0; l < h; l++) {{ {rule.join("s[l]", "s[l + h]")} }}
     def _column(self, result: str, target: str) -> str:
         n = self.nest.axes[self.last][0]
         tile = self.tile
-        base = f"u / {self.tiles} * {n} + c0"
+        base = f"u / {loose(self.tiles)} * {loose(n)} + c0"
         whole = self._tile(str(tile), f"{target}[{base} + l] = {result}d[l];")
         if n % tile == 0:
             return whole
         rest = self._tile(str(n % tile), f"{target}[{base} + l] = {result}d[l];")
-        return f"if (c0 + {tile} <= {n}) {{\n{whole}\n}} else {{\n{rest}\n}}"
+        return f"if (c0 + {tile} <= {loose(n)}) {{\n{whole}\n}} else {{\n{rest}\n}}"
 
     def _tile(self, width: str, store: str) -> str:
         rule = self.rule

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import engine.backend.cpu.emitters  # noqa: F401 - enters the emitters
+from engine.backend.cpu.functions import Function, Numbers, taken
 from engine.backend.cpu.kernels import EMITTERS, Kernel, Phase, c_type
 from engine.backend.cpu.movement import moved
 from engine.backend.cpu.pointwise import pointwise
@@ -13,8 +14,6 @@ from engine.compile.plan import Launch
 #: Texts of a unit, at most; the work of compiling one, at least. Work is counted in letters of a
 #: body; LARGE and SMALL come on top, for one that calls a header's functions and for any other.
 MOST_PIECES, PIECE, LARGE, SMALL = 2, 16_000, 4_000, 400
-
-_SIGNATURE = "(char* const* p, int64_t part)"
 
 
 def emit(launch: Launch) -> Kernel | None:
@@ -33,46 +32,57 @@ def emit(launch: Launch) -> Kernel | None:
 
 
 class Unit:
-    """The texts, and for each launch its kernel and the names of its functions.
+    """The texts, and for each phase of each launch its function and the numbers that it reads.
 
     texts: translation units, cut so that compiling each takes about as long.
     """
 
-    def __init__(self, kernels: Sequence[Kernel | None]) -> None:
-        self.kernels = list(kernels)
-        self.names: list[list[str]] = []
-        self._known: dict[str, str] = {}
-        self._headers: dict[str, tuple[str, ...]] = {}  # by body
-        for kernel in kernels:
-            phases: tuple[Phase, ...] = () if kernel is None else kernel.phases
-            headers = () if kernel is None else kernel.headers
-            self.names.append([self._enter(phase.body, headers) for phase in phases])
+    def __init__(self, launches: Sequence[Launch]) -> None:
+        self.kernels = [emit(launch) for launch in launches]
+        self._known: dict[tuple[str, int], Function] = {}
+        found = [
+            [self._enter(phase, kernel.headers, _pointers(launch)) for phase in kernel.phases]
+            if kernel
+            else []
+            for launch, kernel in zip(launches, self.kernels, strict=True)
+        ]
+        self.calls = [[(f.name, f.read(numbers)) for f, numbers in phases] for phases in found]
         self.texts = tuple(
-            self._text(bodies, further=number > 0) for number, bodies in enumerate(self._pieces())
+            self._text(functions, further=number > 0)
+            for number, functions in enumerate(_pieces([*self._known.values()]))
         )
 
-    def _enter(self, body: str, headers: tuple[str, ...]) -> str:
-        self._headers.setdefault(body, headers)
-        return self._known.setdefault(body, f"k{len(self._known)}")
+    def _enter(
+        self, phase: Phase, headers: tuple[str, ...], first: int
+    ) -> tuple[Function, Numbers]:
+        body, numbers = taken(phase.body)
+        function = self._known.get((body, first))
+        if function is None:
+            function = Function(f"k{len(self._known)}", body, first, headers)
+            self._known[body, first] = function
+        function.enter(numbers, phase.parts)
+        return function, numbers
 
-    def _text(self, bodies: Sequence[str], further: bool) -> str:
-        headers = dict.fromkeys(name for body in bodies for name in self._headers[body])
+    def _text(self, functions: Sequence[Function], further: bool) -> str:
+        headers = dict.fromkeys(name for function in functions for name in function.headers)
         lines = ["#define GW_FURTHER"] if further else []
         lines += ['#include "gradworks.h"', *(f'#include "{name}"' for name in headers)]
-        lines += [
-            f"GW_EXPORT void {self._known[body]}{_SIGNATURE} {{\n(void)p; (void)part;\n{body}\n}}"
-            for body in bodies
-        ]
-        return "\n".join(lines) + "\n"
+        return "\n".join([*lines, *(function.text() for function in functions)]) + "\n"
 
-    def _pieces(self) -> list[list[str]]:
-        """Bodies of the same headers side by side, so that few pieces read each header."""
-        bodies = sorted(self._known, key=lambda body: self._headers[body])
-        costs = [len(body) + (LARGE if self._headers[body] else SMALL) for body in bodies]
-        count = max(1, min(MOST_PIECES, sum(costs) // PIECE))
-        found: list[list[str]] = [[] for _ in range(count)]
-        spent = 0
-        for body, cost in zip(bodies, costs, strict=True):
-            found[spent * count // sum(costs)].append(body)
-            spent += cost
-        return [piece for piece in found if piece] or [[]]
+
+def _pointers(launch: Launch) -> int:
+    """Addresses ahead of the numbers: tensors, scratch memory and what is kept."""
+    return len(launch.inputs) + len(launch.outputs) + 2
+
+
+def _pieces(functions: Sequence[Function]) -> list[list[Function]]:
+    """Functions of the same headers side by side, so that few pieces read each header."""
+    ordered = sorted(functions, key=lambda function: function.headers)
+    costs = [len(f.body) + (LARGE if f.headers else SMALL) for f in ordered]
+    count = max(1, min(MOST_PIECES, sum(costs) // PIECE))
+    found: list[list[Function]] = [[] for _ in range(count)]
+    spent = 0
+    for function, cost in zip(ordered, costs, strict=True):
+        found[spent * count // sum(costs)].append(function)
+        spent += cost
+    return [piece for piece in found if piece] or [[]]

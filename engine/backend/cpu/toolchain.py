@@ -33,6 +33,7 @@ SHARED: dict[str, tuple[str, ...]] = {
     "flat.h": ("conv.h",),
     "attention.h": ("philox.h",),
     "gemm.h": (),
+    "norm.h": (),
     "recurrent.h": (),
     "conv.h": (),
     "depthwise.h": (),

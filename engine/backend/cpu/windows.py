@@ -56,7 +56,7 @@ class Windows:
         )
         return (
             f"static const int32_t {name}_offset[][3] = {{{rows}}};\n"
-            f"static const GwWindows {name} = {{{fields}}};"
+            f"const GwWindows {name} = {{{fields}}};"
         )
 
 
@@ -73,7 +73,7 @@ class Target:
         plane = prod(self.size)
         dense = int(self.step == (1, 1, 1))
         return (
-            f"static const GwTarget {name} = {{{self.channels * plane}, {plane}, "
+            f"const GwTarget {name} = {{{self.channels * plane}, {plane}, "
             f"{braced(self.size)}, {braced(self.step)}, {braced(self.start)}, {dense}}};"
         )
 

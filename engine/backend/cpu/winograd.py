@@ -10,7 +10,7 @@ from math import prod
 
 from engine.backend.cpu.after import After
 from engine.backend.cpu.kept import MOST_WEIGHTS, Kept
-from engine.backend.cpu.kernels import Kernel, Phase, cut, declare, one, scratch_pointer
+from engine.backend.cpu.kernels import Kernel, Phase, calling, cut, declare, one, scratch_pointer
 from engine.backend.cpu.windows import (
     PANEL,
     ROWS,
@@ -100,11 +100,11 @@ gw_winograd(&windows, &target, x0, packed + row * {channels}, {groups * channels
                     row / {ROWS}, (row + high + {ROWS - 1}) / {ROWS});"""
         packing = kept.renewed(f"row * {pitches[0]}", f"high * {pitches[0]}", packing)
         text = "\n".join([head, kept.text(launch), making, packing, call])
-        return Kernel((Phase(text, parts),), 0, HEADERS, kept.nbytes)
+        return calling(Kernel((Phase(text, parts),), 0, HEADERS, kept.nbytes))
     if panels == 1:
         call = f"""gw_winograd_few(&windows, &target, x0, x1 + row * {pitches[0]}, {weight}, &after,
                 y, {channels}, high, count, work);"""
-        return one(f"{head}\n{making}\n{call}", parts, headers=HEADERS)
+        return calling(one(f"{head}\n{making}\n{call}", parts, headers=HEADERS))
     packed, source = f"float* packed = (void*){scratch_pointer(launch)};", "x1"
     if kept:
         packed, source = kept.text(launch), "copy"
@@ -118,7 +118,7 @@ gw_winograd(&windows, &target, x0, packed + row * {channels}, {groups * channels
         Phase(f"{head}\n{packed}\n{packing}", packings),
         Phase(f"{head}\n{packed}\n{making}\n{call}", parts),
     )
-    return Kernel(phases, 0 if kept else 4 * made, HEADERS, kept.nbytes if kept else 0)
+    return calling(Kernel(phases, 0 if kept else 4 * made, HEADERS, kept.nbytes if kept else 0))
 
 
 def weight_kernel(
@@ -157,4 +157,4 @@ gw_winograd_outer({channels}, {lanes}, {panels}, seen + part * {seen}, flows + p
 gw_winograd_gradient(made, {made}, {rows}, {lanes}, {channels}, part * {size},
                      GW_MIN(part * {size} + {size}, {channels}), y0);"""
     phases = (Phase(spreading, panels * pieces), Phase(adding, POINTS), Phase(closing, parts))
-    return Kernel(phases, 4 * POINTS * (seen + flows + made), HEADERS)
+    return calling(Kernel(phases, 4 * POINTS * (seen + flows + made), HEADERS))

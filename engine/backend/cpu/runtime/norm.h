@@ -3,6 +3,17 @@
 #define GW_NORM_H
 #include "vectors.h"
 
+/* The sum of x, of its squares, of the squares of x - mean; of g w, of g (x - mean) and of
+ * g w (x - mean). */
+GW_SHARED double gw_sum(const float* x, int64_t count);
+GW_SHARED double gw_sum_squares(const float* x, int64_t count);
+GW_SHARED double gw_sum_away(const float* x, float mean, int64_t count);
+GW_SHARED double gw_sum_product(const float* g, const float* w, int64_t count);
+GW_SHARED double gw_sum_along(const float* g, const float* x, float mean, int64_t count);
+GW_SHARED double gw_sum_weighted(const float* g, const float* w, const float* x, float mean,
+                                 int64_t count);
+
+#ifdef GW_LIBRARY
 enum { GW_SUM_LANES = 32, GW_SUM_BLOCK = 2048, GW_SUM_VECTORS = GW_SUM_LANES / GW_LANES };
 
 GW_INLINE float gw_lanes(const float* s) {
@@ -25,7 +36,7 @@ GW_INLINE float gw_lanes(const float* s) {
 /* Adds up TERM for `at` in 0..count. AT(x) is x[at], ALL(m) the same number for every term: in
  * vectors and, at the end of a row, one by one. */
 #define GW_SUM(NAME, ARGUMENTS, TERM)                                            \
-  static inline double NAME ARGUMENTS {                                          \
+  GW_SHARED double NAME ARGUMENTS {                                              \
     double total = 0;                                                            \
     for (int64_t start = 0; start < count; start += GW_SUM_BLOCK) {              \
       int64_t end = GW_MIN(count, start + GW_SUM_BLOCK), i = start;              \
@@ -66,4 +77,5 @@ GW_SUM(gw_sum_weighted, (const float* g, const float* w, const float* x, float m
        GW_TERM)
 #undef GW_TERM
 #undef GW_SUM
+#endif
 #endif

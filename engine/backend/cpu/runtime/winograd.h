@@ -4,7 +4,6 @@
 #ifndef GW_WINOGRAD_H
 #define GW_WINOGRAD_H
 #include "conv.h"
-#include "turns.h"
 
 enum { GW_POINTS = 36, GW_BLOCK_ROWS = 32, GW_DEEP = 96 };
 
@@ -31,6 +30,8 @@ GW_SHARED void gw_winograd_gradient(const float* points, int64_t pitch, int64_t 
                                     int64_t channels, int64_t from, int64_t to, float* out);
 
 #ifdef GW_LIBRARY
+#include "turns.h"
+
 /* Every one takes numbers `step` apart to numbers `to_step` apart, for 16 lanes at once. */
 #define GW_EACH(TEXT) GW_IVDEP for (int l = 0; l < 16; l++) { TEXT }
 
