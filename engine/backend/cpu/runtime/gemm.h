@@ -18,6 +18,9 @@ enum { GW_TILE_ROWS = 12, GW_DEPTH = 256 };
 enum { GW_TILE_ROWS = 6, GW_DEPTH = 288 };
 #endif
 enum { GW_TILE_WIDTH = 2 * GW_LANES, GW_HEIGHT = 264, GW_FEW = 4, GW_PACKED = 128, GW_GROUPS = 8 };
+/* Columns whose panels are kept for a block of depth, and rows that meet them one panel after
+ * another. */
+enum { GW_BROAD = 128, GW_BAND = 48 };
 
 /* c (+)= a b for ROWS rows and a panel of NV vectors; rows of a that come next are fetched
  * meanwhile. */
@@ -186,44 +189,71 @@ static void gw_pack_rows(int64_t rows, int64_t depth, const float* a, int64_t ro
   }
 }
 
-/* Rows of a, a line apart: strides of powers of two meet in few sets of a cache. */
-static void gw_line_rows(int64_t rows, int64_t depth, const float* a, int64_t row, float* to) {
-  for (int64_t i = 0; i < rows; i++) {
-    for (int64_t k = 0; k < depth; k += 16) __builtin_prefetch(a + (i + 2) * row + k);
-    memcpy(to + i * (depth + 16), a + i * row, sizeof(float) * (size_t)depth);
+/* Rows of a by one panel of `width` columns, `wide` of them stored, into c. group: from
+ * GW_TILE_ROWS rows of a to the next. */
+static void gw_by_panel(int64_t rows, int64_t width, int64_t wide, int64_t depth, const float* a,
+                        int64_t row, int64_t step, int64_t group, const float* panel,
+                        int64_t panel_row, float* c, int64_t c_row, int add) {
+  float edge[GW_TILE_ROWS * GW_TILE_WIDTH] __attribute__((aligned(64)));
+  const GwTileProduct* tiles = gw_tiles[wide > GW_LANES];
+  for (int64_t i = 0; i < rows; i += GW_TILE_ROWS, a += group) {
+    int64_t tall = rows - i < GW_TILE_ROWS ? rows - i : GW_TILE_ROWS;
+    float* at = c + i * c_row;
+    if (width == wide) {
+      tiles[tall](depth, a, row, step, panel, panel_row, at, c_row, add);
+      continue;
+    }
+    tiles[tall](depth, a, row, step, panel, panel_row, edge, GW_TILE_WIDTH, 0);
+    for (int64_t r = 0; r < tall; r++)
+      for (int64_t l = 0; l < width; l++)
+        at[r * c_row + l] = edge[r * GW_TILE_WIDTH + l] + (add ? at[r * c_row + l] : 0);
   }
 }
 
-/* One block of rows and depth by all columns. group: from GW_TILE_ROWS rows of a to the next. */
+/* Columns of the panel that begins at j, and how many of it are stored. */
+static inline int64_t gw_panel_width(int64_t columns, int64_t j) {
+  return columns - j < GW_TILE_WIDTH ? columns - j : GW_TILE_WIDTH;
+}
+
+static inline int64_t gw_panel_wide(int64_t width) {
+  return width <= GW_LANES ? GW_LANES : GW_TILE_WIDTH;
+}
+
+/* One block of rows and depth by all columns: a panel at a time stays in the first cache. */
 static void gw_gemm_block(int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t row,
                           int64_t step, int64_t group, const float* b, int64_t b_row,
                           int64_t b_step, float* c, int64_t c_row, int add) {
   float panel[GW_DEPTH * GW_TILE_WIDTH] __attribute__((aligned(64)));
-  float edge[GW_TILE_ROWS * GW_TILE_WIDTH] __attribute__((aligned(64)));
   for (int64_t j = 0; j < columns; j += GW_TILE_WIDTH) {
-    int64_t width = columns - j < GW_TILE_WIDTH ? columns - j : GW_TILE_WIDTH;
-    const int64_t wide = width <= GW_LANES ? GW_LANES : GW_TILE_WIDTH;
-    const GwTileProduct* tiles = gw_tiles[width > GW_LANES];
+    const int64_t width = gw_panel_width(columns, j), wide = gw_panel_wide(width);
     const float* packed = b + j;
     int64_t packed_row = b_row;
     if (rows > GW_TILE_ROWS || b_step != 1 || width < wide) {
       gw_pack_panel(depth, width, wide, b + j * b_step, b_row, b_step, panel);
       packed = panel, packed_row = wide;
     }
-    for (int64_t i = 0; i < rows; i += GW_TILE_ROWS) {
-      int64_t tall = rows - i < GW_TILE_ROWS ? rows - i : GW_TILE_ROWS;
-      float* at = c + i * c_row + j;
-      const float* from = a + i / GW_TILE_ROWS * group;
-      if (width == wide) {
-        tiles[tall](depth, from, row, step, packed, packed_row, at, c_row, add);
-        continue;
-      }
-      tiles[tall](depth, from, row, step, packed, packed_row, edge, GW_TILE_WIDTH, 0);
-      for (int64_t r = 0; r < tall; r++)
-        for (int64_t l = 0; l < width; l++)
-          at[r * c_row + l] = edge[r * GW_TILE_WIDTH + l] + (add ? at[r * c_row + l] : 0);
-    }
+    gw_by_panel(rows, width, wide, depth, a, row, step, group, packed, packed_row, c + j, c_row,
+                add);
   }
+}
+
+/* One block of depth and columns by all rows, which are read where they lie, a band at a time: so
+ * they stay in a cache even if their distance is a power of two and they meet in few of its sets.
+ * panels: of all columns. */
+static void gw_gemm_bands(int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t row,
+                          const float* b, int64_t b_row, int64_t b_step, float* c, int64_t c_row,
+                          int add, float* panels) {
+  for (int64_t j = 0; j < columns; j += GW_TILE_WIDTH) {
+    const int64_t width = gw_panel_width(columns, j);
+    gw_pack_panel(depth, width, gw_panel_wide(width), b + j * b_step, b_row, b_step,
+                  panels + j * depth);
+  }
+  for (int64_t i = 0; i < rows; i += GW_BAND)
+    for (int64_t j = 0; j < columns; j += GW_TILE_WIDTH) {
+      const int64_t width = gw_panel_width(columns, j), wide = gw_panel_wide(width);
+      gw_by_panel(GW_MIN(GW_BAND, rows - i), width, wide, depth, a + i * row, row, 1,
+                  GW_TILE_ROWS * row, panels + j * depth, wide, c + i * c_row + j, c_row, add);
+    }
 }
 
 static inline float gw_lanes_sum(GwVector v) {
@@ -285,6 +315,21 @@ static inline int64_t gw_evenly(int64_t length, int64_t most, int64_t grain) {
   return GW_MAX((each + grain - 1) / grain, 1) * grain;
 }
 
+/* Rows of a that are whole; 0, and nothing done, where there is no memory for panels. */
+static int gw_gemm_plain(int64_t rows, int64_t columns, int64_t depth, const float* a,
+                          int64_t a_row, const float* b, int64_t b_row, int64_t b_step, float* c,
+                          int64_t c_row) {
+  const int64_t deepest = gw_evenly(depth, GW_DEPTH, 8);
+  const int64_t broad = gw_evenly(columns, GW_BROAD, GW_TILE_WIDTH);
+  float* panels = gw_workspace(sizeof(float) * (size_t)(deepest * broad));
+  if (!panels) return 0;
+  for (int64_t j = 0; j < columns; j += broad)
+    for (int64_t k = 0; k < depth; k += deepest)
+      gw_gemm_bands(rows, GW_MIN(broad, columns - j), GW_MIN(deepest, depth - k), a + k, a_row,
+                    b + k * b_row + j * b_step, b_row, b_step, c + j, c_row, k > 0, panels);
+  return 1;
+}
+
 /* c[i][j] = sum over k of a[i * a_row + k * a_step] b[k * b_row + j * b_step]. How an element is
  * added up depends on the shape alone: packing changes no bit. */
 void gw_gemm(int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t a_row,
@@ -297,12 +342,14 @@ void gw_gemm(int64_t rows, int64_t columns, int64_t depth, const float* a, int64
     gw_dots(rows, columns, depth, a, a_row, b, b_step, c, c_row);
     return;
   }
+  if (a_step == 1 && rows > GW_TILE_ROWS &&
+      gw_gemm_plain(rows, columns, depth, a, a_row, b, b_row, b_step, c, c_row))
+    return;
   const int64_t deepest = gw_evenly(depth, GW_DEPTH, 8);
   const int64_t tallest =
       gw_evenly(rows, GW_HEIGHT * (int64_t)GW_DEPTH / GW_MAX(deepest, 64), GW_TILE_ROWS);
   float* packed = 0;
-  int line = a_step == 1 && a_row % 512 == 0 && columns > 2 * GW_TILE_WIDTH && rows > GW_TILE_ROWS;
-  if (line || (a_step != 1 && columns >= GW_PACKED))
+  if (a_step != 1 && columns >= GW_PACKED)
     packed = gw_workspace(sizeof(float) * (size_t)(tallest * (deepest + 16)));
   for (int64_t i = 0; i < rows; i += tallest) {
     int64_t tall = rows - i < tallest ? rows - i : tallest;
@@ -310,10 +357,7 @@ void gw_gemm(int64_t rows, int64_t columns, int64_t depth, const float* a, int64
       int64_t deep = depth - k < deepest ? depth - k : deepest;
       const float* from = a + i * a_row + k * a_step;
       int64_t row = a_row, step = a_step, group = GW_TILE_ROWS * a_row;
-      if (packed && line) {
-        gw_line_rows(tall, deep, from, a_row, packed);
-        from = packed, row = deep + 16, group = GW_TILE_ROWS * row;
-      } else if (packed) {
+      if (packed) {
         gw_pack_rows(tall, deep, from, a_row, a_step, packed);
         from = packed, row = 1, step = GW_TILE_ROWS, group = GW_TILE_ROWS * deep;
       }
