@@ -31,7 +31,9 @@ def configure(settings: Settings) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "celery", "celery.task"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
-        logger.propagate = True
+        # The API tells of its requests itself; a second line for each would cost more than many
+        # an answer, and uvicorn writes it whenever there is a handler.
+        logger.propagate = name != "uvicorn.access"
 
 
 def redact(text: str) -> str:

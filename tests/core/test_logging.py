@@ -80,6 +80,15 @@ def test_the_level_holds(lines):
     assert read() == []
 
 
+def test_requests_are_not_told_of_twice(lines):
+    read = lines("text")
+
+    logging.getLogger("uvicorn.access").info("GET /healthz")
+
+    assert not logging.getLogger("uvicorn.access").hasHandlers()
+    assert read() == []
+
+
 def test_configuring_twice_logs_once(lines):
     lines("text")
     read = lines("text")
