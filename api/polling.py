@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.cache import Cache
-from api.frame import Headers, dressed, request_id_of
+from api.frame import Headers, framed, named, request_id_of
 from api.gate import Callers
 from api.telemetry import Telemetry
 
@@ -26,7 +26,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A job as bytes. `full` and `unchanged` are the headers of a 200 and of a 304."""
+    """A job as bytes. `full` and `unchanged` are the headers of a 200 and of a 304, framed."""
 
     body: bytes
     etag: bytes
@@ -49,7 +49,7 @@ def rendered(job_id: str, version: int, body: bytes, *, is_terminal: bool) -> Re
         (b"content-length", str(len(body)).encode("ascii")),
         *polled,
     ]
-    return Rendered(body, etag, full, polled)
+    return Rendered(body, etag, framed(full), framed(polled))
 
 
 def matches(if_none_match: bytes, etag: bytes) -> bool:
@@ -99,9 +99,6 @@ class Shortcut:
         self._telemetry = telemetry
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "GET":
-            await self._app(scope, receive, send)
-            return
         started = time.perf_counter()
         found = self._find(scope)
         if found is None:
@@ -113,6 +110,8 @@ class Shortcut:
         self._telemetry.observe("GET", ROUTE, status, time.perf_counter() - started)
 
     def _find(self, scope: Scope) -> tuple[int, Headers, bytes] | None:
+        if scope["type"] != "http" or scope["method"] != "GET":
+            return None
         path: str = scope["path"]
         if not path.startswith(PREFIX):
             return None
@@ -124,4 +123,4 @@ class Shortcut:
         if job is None:
             return None
         status, headers, body = job.answer(given.get(b"if-none-match"))
-        return status, dressed(headers, request_id_of(scope["headers"])), body
+        return status, named(headers, request_id_of(scope["headers"])), body
