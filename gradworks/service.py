@@ -99,10 +99,14 @@ class Service:
         self._prepare_database()
         if not self._environment.get("GRADWORKS_BROKER_URL"):
             self._start_broker()
-        listener = self._open.enter_context(_listen(self._host, self._port))
-        self.url = f"http://{_authority(listener)}"
+        listeners = _listeners(self._host, self._port, self._api_processes)
+        for listener in listeners:
+            self._open.enter_context(listener)
+        self.url = f"http://{_authority(listeners[0])}"
         self._add("worker", [sys.executable, "-m", "worker"])
-        self._add("api", self._uvicorn(listener), fds=(listener.fileno(),))
+        for number, listener in enumerate(listeners, start=1):
+            name = "api" if number == 1 else f"api-{number}"
+            self._add(name, _uvicorn(listener), fds=(listener.fileno(),))
         self._remember()
         self._await_ready()
 
@@ -144,13 +148,6 @@ class Service:
         if not line:
             raise GradworksError(f"the broker did not start; see {self._log_path('broker')}")
         self._environment["GRADWORKS_BROKER_URL"] = json.loads(line)["url"]
-
-    def _uvicorn(self, listener: socket.socket) -> list[str]:
-        command = [sys.executable, "-m", "uvicorn", "--factory", "api.app:create_app"]
-        command += ["--fd", str(listener.fileno()), "--no-access-log", "--no-server-header"]
-        if self._api_processes > 1:
-            command += ["--workers", str(self._api_processes)]
-        return command
 
     def _add(self, name: str, command: list[str], *, fds: tuple[int, ...] = ()) -> None:
         child = _Child(name, command, fds)
@@ -220,10 +217,36 @@ def _ready(http: httpx2.Client) -> bool:
     return workers.status_code != 200 or bool(workers.json()["data"])
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _uvicorn(listener: socket.socket) -> list[str]:
+    command = [sys.executable, "-m", "uvicorn", "--factory", "api.app:create_app"]
+    return [*command, "--fd", str(listener.fileno()), "--no-access-log", "--no-server-header"]
+
+
+def _listeners(host: str, port: int, count: int) -> list[socket.socket]:
+    """A socket for each process, all of one address: the kernel deals connections out to them.
+
+    Of processes that share one socket, the one that wakes first takes all that come at once, and
+    the others have nothing to do. A connection to a process that has died waits for the next one.
+    """
+    if count == 1 or not sys.platform.startswith("linux"):  # elsewhere one of them would get all
+        return [_listen(host, port)] * count
+    with _bound(host, port) as free:  # alone: nobody else, who would share it, has the address
+        port = free.getsockname()[1]
+    return [_listen(host, port, shared=True) for _ in range(count)]
+
+
+def _listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    listener = _bound(host, port, shared=shared)
+    listener.listen(2048)
+    return listener
+
+
+def _bound(host: str, port: int, *, shared: bool = False) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     # Inherited by every connection: uvicorn takes a socket given by number for a local one, and
     # without this each answer waits 40 ms for an acknowledgement of its headers.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -232,7 +255,6 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise GradworksError(f"cannot listen on {host} port {port}: {error.strerror}") from error
-    listener.listen(2048)
     return listener
 
 

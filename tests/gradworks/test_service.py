@@ -2,9 +2,12 @@
 
 import json
 import os
+import re
 import signal
 import stat
+import sys
 
+import httpx2
 import pytest
 
 from gradworks import Client, GradworksError
@@ -51,9 +54,34 @@ def test_a_process_that_dies_is_started_again(tmp_path):
             assert client.queue()
 
 
-def test_a_port_that_is_taken(service, tmp_path):
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_port_that_is_taken(service, tmp_path, processes):
     port = int(service.url.rsplit(":", 1)[1])
 
     with pytest.raises(GradworksError, match=f"port {port}"):
-        Service(tmp_path, port=port).start()
+        Service(tmp_path, port=port, api_processes=processes).start()
     assert not (tmp_path / "client.json").exists()
+
+
+def answering(url: str, connections: int = 30) -> set[str]:
+    """Which processes answer so many connections, by what they say of themselves."""
+    found = set()
+    for _ in range(connections):
+        with httpx2.Client(base_url=url, trust_env=False, timeout=30) as http:
+            found |= set(re.findall(r'process="(\d+)"', http.get("/metrics").text))
+            assert http.get("/healthz").status_code == 200
+    return found
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere they share a socket")
+def test_connections_are_dealt_out_to_all_processes_of_the_api(tmp_path):
+    with Service(tmp_path, api_processes=2) as service:
+        first, second = (c for c in service._children if c.name.startswith("api"))
+        both = {str(one.process.pid) for one in (first, second)}
+        assert answering(service.url) == both
+
+        os.kill(second.process.pid, signal.SIGKILL)
+        second.process.wait()
+        service.supervise()
+
+        assert answering(service.url) == {str(first.process.pid), str(second.process.pid)} != both
