@@ -2,6 +2,7 @@
 
     fused           pointwise operations of one shape, as expressions with several results
     fused_reduce    a reduction of expressions that are never stored
+    fused_rows      expressions that are never stored, their rows added up by place (add_rows)
     fused_product   a matrix product, followed by expressions of it
 
 Their attributes say all: `roots` are the expressions, `kind` the dtype that numbers have in them.
@@ -98,6 +99,25 @@ def _flops_reduce(*types: TensorType, roots: Roots, kind: str, **_: Any) -> int:
 FUSED_REDUCE = OpDef(
     "fused_reduce", _infer_reduce, _ref_reduce, None, _flops_reduce, (), True, into=True
 )
+
+
+def _infer_rows(*types: TensorType, roots: Roots, kind: str, size: int) -> TensorType:
+    shape = broadcast(*(t.shape for t in types[:-1]))
+    inner = _types(roots, kind, shape)
+    result: TensorType = OPS["add_rows"].infer(inner, types[-1], axis=0, size=size)
+    return result
+
+
+def _ref_rows(*arrays: Any, roots: Roots, kind: str, size: int, out: Any = None) -> Any:
+    inner = _ref(*arrays[:-1], roots=roots, kind=kind)
+    return OPS["add_rows"].ref(inner, arrays[-1], axis=0, size=size, out=out)
+
+
+def _flops_rows(*types: TensorType, roots: Roots, kind: str, size: int) -> int:
+    return _flops_reduce(*types[:-1], roots=roots, kind=kind)
+
+
+FUSED_ROWS = OpDef("fused_rows", _infer_rows, _ref_rows, None, _flops_rows, (), True, into=True)
 
 
 def _infer_product(*types: TensorType, roots: Roots, kind: str, base: str) -> Any:

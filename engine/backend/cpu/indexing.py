@@ -5,21 +5,25 @@ A place outside its axis makes the kernel refuse; the reference then raises.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import prod
 
 from engine.backend.cpu.dense import densified
 from engine.backend.cpu.functions import loose
 from engine.backend.cpu.kernels import (
+    C_TYPES,
     Kernel,
     Phase,
-    c_type,
     calling,
     cut,
     declare,
     emitter,
+    is_dense,
     one,
     scratch_pointer,
 )
+from engine.backend.cpu.loops import aligned
+from engine.backend.cpu.pointwise import Statements, cost
 from engine.backend.cpu.shares import share
 from engine.compile.plan import Launch
 
@@ -60,21 +64,71 @@ def add_rows(launch: Launch) -> Kernel | None:
 
 
 def _add_rows(launch: Launch) -> Kernel | None:
-    """First the order of the rows, sorted by place; then every place adds up its own."""
     x, index = launch.inputs[0].type, launch.inputs[1].type
     axis, size = launch.attrs["axis"], launch.attrs["size"]
-    before, count, after = prod(x.shape[:axis]), index.size, prod(x.shape[axis + index.ndim :])
+    before, after = prod(x.shape[:axis]), prod(x.shape[axis + index.ndim :])
+    kind = C_TYPES[x.dtype.name]
+    rows = f"const {kind}* rows = x0 + r / {size} * {index.size * after};"
+    row = Row(kind, "", f"const {kind} v = rows[n * {after} + j];", 1)
+    return _added(launch, row, before, index.size, after, size, rows)
+
+
+@emitter("fused_rows")
+def fused_rows(launch: Launch) -> Kernel | None:
+    """As `add_rows`, of rows whose numbers are computed on the way."""
+    *sources, index = launch.inputs
+    if index.type.dtype.kind not in "iu" or not is_dense(index):
+        return None
+    roots, kind = launch.attrs["roots"], C_TYPES[launch.attrs["kind"]]
+    shape = (index.type.size, launch.outputs[0].type.shape[1])
+    strides = [aligned(slot, shape) for slot in sources]
+    steady = {i for i, (_, along) in enumerate(strides) if not along}
+    body = Statements(roots, kind, [steady])
+    if not body.complete:
+        return None
+    loads: list[list[str]] = [[], []]
+    for i, (down, along) in enumerate(strides):
+        source = C_TYPES[sources[i].type.dtype.name]
+        at = f"n * {down}" if i in steady else f"n * {down} + j * {along}"
+        loads[i not in steady].append(f"const {source} a{i} = x{i}[{at}];")
+    once, each = ("\n".join([*load, *made]) for load, made in zip(loads, body.lines, strict=True))
+    row = Row(kind, once, f"{each}\nconst {kind} v = {body.names[roots[0]]};", cost(roots) + 1)
+    return _added(launch, row, 1, *shape, launch.attrs["size"])
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row to be added: C that makes `v` of its element `j`, after `once` for the whole row.
+
+    n: its number. work: operations of an element.
+    """
+
+    kind: str
+    once: str
+    each: str
+    work: int
+
+    def over(self, width: str, then: str) -> str:
+        """A loop over elements; it writes to no memory that the row reads."""
+        return f"{self.once}\nGW_IVDEP\nfor (int64_t k = 0; k < {width}; k++) {{\n{then}\n}}"
+
+
+def _added(
+    launch: Launch, row: Row, before: int, count: int, after: int, size: int, rows: str = ""
+) -> Kernel | None:
+    """First the order of the rows, sorted by place; then every place adds up its own."""
     if max(count, size) > 2**31 - 2:
         return None
+    place = len(launch.inputs) - 1
     head = f"{declare(launch)}\n{sorted_lists(launch, size)}"
-    parts, some = cut(before * size, before * (count + size) * after)
+    parts, some = cut(before * size, before * (count * row.work + size) * after)
     add = f"""{head}
 {share("r", before * size, some)} {{
 const int64_t place = r % {size}, from = starts[place], to = starts[place + 1];
-const {c_type(x.dtype)}* rows = x0 + r / {size} * {count * after};
-{_sum_of_rows(c_type(x.dtype), after)}
+{rows}
+{_sum_of_rows(row, after)}
 }}"""
-    sort = f"{head}\n{sort_places(size, count, 1)}"
+    sort = f"{head}\n{sort_places(size, count, place)}"
     return calling(Kernel((Phase(sort), Phase(add, parts)), sorted_bytes(size, count)))
 
 
@@ -102,27 +156,33 @@ for (int64_t i = 0; i < {size}; i++) starts[i + 2] += starts[i + 1];
 for (int64_t i = 0; i < {count}; i++) order[starts[(int64_t)x{place}[i] + 1]++] = (int32_t)i;"""
 
 
-def _sum_of_rows(c: str | None, after: int) -> str:
-    """y0[r] = the sum of rows[order[from..to]], of `after` columns.
+def _sum_of_rows(row: Row, after: int) -> str:
+    """y0[r] = the sum of the rows order[from..to], of `after` columns.
 
     Most rows of a large table meet nothing or one row. Rows are added in blocks, and blocks in
     double: the error does not grow with their number.
     """
+    c, number = row.kind, "const int64_t n = order[i];"
     width = min(after, 512)
+    element = f"const int64_t j = k;\n{row.each}"
     if after < 4:
-        return f"""for (int64_t j = 0; j < {after}; j++) {{
-double total = 0;
-for (int64_t i = from; i < to; i++) total += rows[(int64_t)order[i] * {after} + j];
-y0[r * {after} + j] = ({c})total;
-}}"""
+        return f"""double total[{after}] = {{0}};
+for (int64_t i = from; i < to; i++) {{
+{number}
+{row.over(str(after), f"{element}{chr(10)}total[k] += v;")}
+}}
+for (int64_t k = 0; k < {after}; k++) y0[r * {after} + k] = ({c})total[k];"""
     return f"""{c}* y = y0 + r * {after};
 if (from == to) {{ memset(y, 0, {after} * sizeof *y); continue; }}
 if (to - from <= 64) {{
-memcpy(y, rows + (int64_t)order[from] * {after}, {after} * sizeof *y);
-for (int64_t i = from + 1; i < to; i++) {{
-const {c}* row = rows + (int64_t)order[i] * {after};
-GW_IVDEP
-for (int64_t j = 0; j < {after}; j++) y[j] += row[j];
+int64_t i = from;
+{{
+{number}
+{row.over(str(after), f"{element}{chr(10)}y[k] = v;")}
+}}
+for (i++; i < to; i++) {{
+{number}
+{row.over(str(after), f"{element}{chr(10)}y[k] += v;")}
 }}
 continue;
 }}
@@ -131,14 +191,14 @@ const int64_t wide = GW_MIN({width}, {after} - column);
 double total[{width}] = {{0}};
 {c} block[{width}];
 for (int64_t i = from; i < to;) {{
-for (int64_t j = 0; j < wide; j++) block[j] = 0;
+for (int64_t k = 0; k < wide; k++) block[k] = 0;
 for (int64_t end = GW_MIN(to, i + 64); i < end; i++) {{
-const {c}* row = rows + (int64_t)order[i] * {after} + column;
-for (int64_t j = 0; j < wide; j++) block[j] += row[j];
+{number}
+{row.over("wide", f"const int64_t j = column + k;{chr(10)}{row.each}{chr(10)}block[k] += v;")}
 }}
-for (int64_t j = 0; j < wide; j++) total[j] += block[j];
+for (int64_t k = 0; k < wide; k++) total[k] += block[k];
 }}
-for (int64_t j = 0; j < wide; j++) y[column + j] = ({c})total[j];
+for (int64_t k = 0; k < wide; k++) y[column + k] = ({c})total[k];
 }}"""
 
 

@@ -1,8 +1,8 @@
 """Fewer, larger operations for back ends that compile them: nothing here is for the interpreter.
 
 Pointwise operations of one shape become one with several results. It may begin with a matrix
-product, or end in a reduction; then what lies between is never stored. Numbers change by the
-rounding of expressions that are simplified together.
+product, or end in a reduction or in rows added up by place; then what lies between is never
+stored. Numbers change by the rounding of expressions that are simplified together.
 
 A group runs where its last member stood: so nothing else may read what it makes before that.
 """
@@ -16,7 +16,7 @@ from typing import Any
 from engine.ir.graph import Graph, Node, TensorType, Value
 from engine.ir.passes.slopes import keep_slopes
 from engine.ir.rewrite import Rewrite
-from engine.ops.fused import FUSED, FUSED_PRODUCT, FUSED_REDUCE
+from engine.ops.fused import FUSED, FUSED_PRODUCT, FUSED_REDUCE, FUSED_ROWS
 from engine.ops.registry import OpDef
 from engine.ops.scalar import ONE, ZERO, Expr, argument, build, operations, replace
 
@@ -31,7 +31,7 @@ KINDS = ("float32", "float64")
 class Group:
     """Nodes, by index, that become one. kind: the dtype of numbers. head: a product, if any.
 
-    tail: a reduction, if any; nothing is added behind it.
+    tail: a reduction, or rows added up by place, if any; nothing is added behind it.
     """
 
     shape: tuple[int, ...]
@@ -80,7 +80,7 @@ class _Fusion:
             kind = node.outputs[0].type.dtype.name
             if kind in KINDS:
                 self.groups[i] = Group(node.outputs[0].type.shape, kind, [i], head=i)
-        elif name in REDUCTIONS:
+        elif name in REDUCTIONS or _adds_rows(node):
             self._end(i, node)
         else:
             found = kind_of(node)
@@ -111,7 +111,7 @@ class _Fusion:
         )
 
     def _end(self, i: int, node: Node) -> None:
-        """End a group in a reduction, if that is all it is for."""
+        """End a group in what reads it, if that is all it is for."""
         for group in self._sources(i):
             source = node.inputs[0]
             if group.head is not None or group.tail is not None or self.groups.get(i) is not None:
@@ -213,12 +213,25 @@ class _Fusion:
             attrs["base"] = head.op.name
         elif group.tail is not None:
             tail = self.graph.nodes[group.tail]
-            op, made, types = FUSED_REDUCE, list(tail.outputs), [tail.outputs[0].type]
-            attrs |= {"how": tail.op.name, **tail.attrs}
+            made, types = list(tail.outputs), [tail.outputs[0].type]
+            if tail.op.name in REDUCTIONS:
+                op = FUSED_REDUCE
+                attrs |= {"how": tail.op.name, **tail.attrs}
+            else:
+                inputs, op = [*inputs, tail.inputs[1]], FUSED_ROWS
+                attrs["size"] = tail.attrs["size"]
         origin = self.graph.nodes[group.head or group.members[-1]].origin
         values = [new.value(value) for value in inputs]
         outputs = new.target.emit(op, values, attrs, types, origin)
         new.to.update(zip(made, outputs, strict=True))
+
+
+def _adds_rows(node: Node) -> bool:
+    """Whether it adds up the rows of a matrix of numbers by place."""
+    if node.op.name != "add_rows" or node.attrs["axis"] != 0:
+        return False
+    x, index = (value.type for value in node.inputs)
+    return x.ndim == 2 and index.ndim == 1 and x.dtype.name in KINDS
 
 
 def _has_bias(node: Node) -> bool:

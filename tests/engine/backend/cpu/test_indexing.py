@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
+import engine
+from engine.dispatch import apply
 from engine.errors import AxisError, EngineError
+from engine.ir.passes.fuse import fuse
 from engine.testing.samples import samples
-from tests.engine.backend.cpu.programs import check, close, of_op, run
+from tests.engine.backend.cpu.programs import check, close, interpreted, of_function, of_op, run
 
 NAMES = ("take", "embedding", "add_rows", "gather", "add_along", "scatter", "one_hot")
 
@@ -72,3 +75,25 @@ def test_a_place_outside_is_refused(wrong):
     ):
         with pytest.raises(AxisError, match="out of range"):
             run(of_op(name, arrays, **attrs), arrays)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "size"), [(700, 64, 1000), (700, 600, 3), (500, 3, 2), (40, 17, 7)]
+)
+def test_rows_computed_on_the_way_are_added_up(rows: int, columns: int, size: int) -> None:
+    def f(x, y, z, index):
+        return apply("add_rows", engine.tanh(x) * y - z, index, axis=0, size=size)
+
+    given = [numbers(rows, columns), numbers(rows, 1), numbers(columns), places(size, rows)]
+    graph = fuse(of_function(f, given))
+    assert [node.op.name for node in graph.nodes] == ["fused_rows"]
+    close(run(graph, given)[0], interpreted(graph, given)[0])
+
+
+def test_computed_rows_with_a_place_outside_are_refused() -> None:
+    def f(x, y, index):
+        return apply("add_rows", x * y, index, axis=0, size=4)
+
+    given = [numbers(6, 5), numbers(6, 1), np.array([0, 1, 2, 3, 4, 0])]
+    with pytest.raises(AxisError, match="4 is out of range for an axis of 4"):
+        run(fuse(of_function(f, given)), given)

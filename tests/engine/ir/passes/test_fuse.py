@@ -125,6 +125,27 @@ def test_squares_for_a_norm_are_not_stored() -> None:
     assert names(graph) == ["matmul", "fused_reduce"]
 
 
+def test_rows_added_up_by_place_take_in_what_they_alone_read() -> None:
+    index = np.array([2, 0, 2])
+
+    def f(x: Tensor, y: Tensor) -> Tensor:
+        return engine.index_add(engine.zeros((4, 5)), 0, Tensor(index), x * y)
+
+    graph = fused(f, (3, 5), (3, 1))
+    assert "fused_rows" in names(graph)
+    assert "mul" not in names(graph)
+
+
+def test_rows_that_somebody_else_reads_are_stored() -> None:
+    index = np.array([2, 0, 2])
+
+    def f(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        rows = x * y
+        return engine.index_add(engine.zeros((4, 5)), 0, Tensor(index), rows), rows
+
+    assert "fused_rows" not in names(fused(f, (3, 5), (3, 1)))
+
+
 def test_conditions_and_casts_of_them_are_part_of_it() -> None:
     graph = fused(lambda x, y: engine.where(x > y, x, 0.0) * (x > 1.0).to("float32"), (7,), (7,))
     assert names(graph) == ["fused"]
