@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
@@ -40,6 +40,14 @@ class Launch:
     @property
     def name(self) -> str:
         return "copy" if self.op is None else self.op.name
+
+    @property
+    def likeness(self) -> Hashable:
+        """Equal for launches that differ only in where their tensors lie; TypeError for those
+        with attributes that cannot be compared."""
+        kinds = [(s.type.shape, s.type.dtype, s.place.strides) for s in self.inputs]
+        made = [(s.type.shape, s.type.dtype, s.place.strides) for s in self.outputs]
+        return self.op, frozen(self.attrs), tuple(kinds), tuple(made)
 
     @property
     def flops(self) -> int:

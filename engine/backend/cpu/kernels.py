@@ -5,8 +5,9 @@
 
 A body reads its tensors from `p` (inputs, outputs, scratch, kept memory) and the index of its part
 from `part`. It knows shapes and strides, never addresses: launches of the same shape share it, and
-so do those that differ in `loose` numbers alone. An emitter returns None for a launch it does not cover; that one then runs by its reference. A body
-that finds numbers which the reference would refuse calls GW_REFUSE(): the reference then runs.
+so do those that differ in `loose` numbers alone. An emitter returns None for a launch it does not
+cover; that one then runs by its reference. A body that finds numbers which the reference would
+refuse calls GW_REFUSE(): the reference then runs.
 """
 
 from __future__ import annotations

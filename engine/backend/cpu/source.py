@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import engine.backend.cpu.emitters  # noqa: F401 - enters the emitters
 from engine.backend.cpu.functions import Function, Numbers, taken
@@ -12,8 +12,8 @@ from engine.backend.cpu.pointwise import pointwise
 from engine.compile.plan import Launch
 
 #: Texts of a unit, at most; the work of compiling one, at least. Work is counted in letters of a
-#: body; LARGE and SMALL come on top, for one that calls a header's functions and for any other.
-MOST_PIECES, PIECE, LARGE, SMALL = 2, 16_000, 4_000, 400
+#: body; a loop counts for so many more: it is made fit for vectors, and copied for what is left.
+MOST_PIECES, PIECE, LOOP = 2, 8_000, 300
 
 
 def emit(launch: Launch) -> Kernel | None:
@@ -38,7 +38,8 @@ class Unit:
     """
 
     def __init__(self, launches: Sequence[Launch]) -> None:
-        self.kernels = [emit(launch) for launch in launches]
+        made: dict[Hashable, Kernel | None] = {}
+        self.kernels = [_emitted(launch, made) for launch in launches]
         self._known: dict[tuple[str, int], Function] = {}
         found = [
             [self._enter(phase, kernel.headers, _pointers(launch)) for phase in kernel.phases]
@@ -70,19 +71,35 @@ class Unit:
         return "\n".join([*lines, *(function.text() for function in functions)]) + "\n"
 
 
+def _emitted(launch: Launch, made: dict[Hashable, Kernel | None]) -> Kernel | None:
+    """`emit`, once for all launches that are alike but for where their tensors lie."""
+    try:
+        key = launch.likeness
+    except TypeError:  # attributes that cannot be compared
+        return emit(launch)
+    if key not in made:
+        made[key] = emit(launch)
+    return made[key]
+
+
 def _pointers(launch: Launch) -> int:
     """Addresses ahead of the numbers: tensors, scratch memory and what is kept."""
     return len(launch.inputs) + len(launch.outputs) + 2
 
 
 def _pieces(functions: Sequence[Function]) -> list[list[Function]]:
-    """Functions of the same headers side by side, so that few pieces read each header."""
-    ordered = sorted(functions, key=lambda function: function.headers)
-    costs = [len(f.body) + (LARGE if f.headers else SMALL) for f in ordered]
-    count = max(1, min(MOST_PIECES, sum(costs) // PIECE))
+    """Functions shared out, those that take longest first, each to the piece with least to do."""
+    costs = {function: _cost(function.body) for function in functions}
+    count = max(1, min(MOST_PIECES, sum(costs.values()) // PIECE))
     found: list[list[Function]] = [[] for _ in range(count)]
-    spent = 0
-    for function, cost in zip(ordered, costs, strict=True):
-        found[spent * count // sum(costs)].append(function)
-        spent += cost
-    return [piece for piece in found if piece] or [[]]
+    spent = [0] * count
+    for function in sorted(functions, key=lambda f: -costs[f]):
+        least = spent.index(min(spent))
+        found[least].append(function)
+        spent[least] += costs[function]
+    return found
+
+
+def _cost(body: str) -> int:
+    """How long a body takes to compile, roughly."""
+    return len(body) + LOOP * body.count("for (")

@@ -48,6 +48,7 @@ _PROBE = "#include <math.h>\n#include <pthread.h>\nint gw_one(void) { return 1; 
 
 #: Contraction off: a*b+c is fused only where fmaf says so, so results depend on no compiler's whim.
 FLAGS = (
+    "-w",
     "-std=gnu11",
     "-fPIC",
     "-ffp-contract=off",
@@ -183,7 +184,8 @@ def _bodies(header: str) -> str:
     lines = ["#define GW_LIBRARY", "#define GW_FURTHER"]
     if header in MASKED:
         lines.append("#define GW_MASKS")
-    lines += ['#include "gradworks.h"', "#undef GW_SHARED", "#define GW_SHARED static"]
+    lines += ['#include "intrinsics.h"', '#include "gradworks.h"']
+    lines += ["#undef GW_SHARED", "#define GW_SHARED static"]
     lines += [f'#include "{name}"' for name in SHARED[header]]
     lines += ["#undef GW_SHARED", "#define GW_SHARED GW_HIDDEN", f'#include "{header}"']
     return "\n".join(lines) + "\n"
