@@ -27,6 +27,8 @@ from engine.backend.cpu.pointwise import Statements, cost
 from engine.backend.cpu.shares import share
 from engine.compile.plan import Launch
 
+#: Rows are fetched so many turns before they are read; lines of a row that are asked for, at most.
+AHEAD, MOST_LINES, LINE = 8, 4, 64
 _CHECK = "if (place < 0 || place >= {0}) {{ GW_REFUSE(); return; }}"
 
 
@@ -47,12 +49,25 @@ def _take(launch: Launch) -> Kernel:
     body = f"memcpy(y0 + r * {after}, x0 + ({place}) * {after}, {nbytes});"
     if after == 1:
         body = f"y0[r] = x0[{place}];"
+    ahead = ""
+    if axis == 0 and nbytes >= LINE:
+        later = f"const int64_t later = (int64_t)x1[GW_MIN(r + {AHEAD}, {loose(index - 1)})];"
+        ahead = f"{later}\n{_fetched(f'x0 + later * {after}', nbytes)}"
     text = f"""{share("r", before * index, some)} {{
 const int64_t place = (int64_t)x1[r % {loose(index)}];
 {_CHECK.format(loose(size))}
+{ahead}
 {body}
 }}"""
     return one(f"{declare(launch)}\n{text}", parts)
+
+
+def _fetched(row: str, nbytes: int) -> str:
+    """The first lines of a row into the cache; the others then come by themselves."""
+    count = min(MOST_LINES, -(-nbytes // LINE))
+    return "\n".join(
+        f"__builtin_prefetch((const char*)({row}) + {LINE * n});" for n in range(count)
+    )
 
 
 @emitter("add_rows")
