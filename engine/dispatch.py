@@ -87,9 +87,12 @@ def as_tensor(value: Any) -> Tensor:
 
 def lift(inputs: tuple[Any, ...]) -> list[Tensor]:
     """Tensors of the inputs; a Python number takes the dtype that its neighbours ask for."""
-    others = [x.dtype for x in inputs if isinstance(x, Tensor | np.ndarray | np.generic)]
-    if len(others) == len(inputs) and all(isinstance(x, Tensor) for x in inputs):
+    for x in inputs:
+        if not isinstance(x, Tensor):
+            break
+    else:
         return list(inputs)
+    others = [x.dtype for x in inputs if isinstance(x, Tensor | np.ndarray | np.generic)]
     arrays = [x.data if isinstance(x, Tensor) else _array(x, others) for x in inputs]
     xp = array_module(*arrays)
     return [

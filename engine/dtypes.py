@@ -29,8 +29,13 @@ DTYPES = (float16, float32, float64, int8, int32, int64, uint8, uint32, uint64, 
 _KINDS = {"b": 0, "u": 1, "i": 1, "f": 2}
 
 
+_NAMED: dict[str, np.dtype] = {kind.name: kind for kind in DTYPES}
+
+
 def dtype(name: object) -> np.dtype:
     """The dtype called `name`; DtypeError where the engine has none."""
+    if isinstance(name, str) and name in _NAMED:
+        return _NAMED[name]
     try:
         found: np.dtype = np.dtype(name)  # type: ignore[call-overload]
     except TypeError as error:

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -104,7 +105,10 @@ def type_of_leaf(leaf: Any) -> TensorType:
 
 
 def _origin() -> Origin:
-    return Origin(scope.get(), phase.get(), not recording.get())
+    return _origin_of(scope.get(), phase.get(), not recording.get())
+
+
+_origin_of = lru_cache(1024)(Origin)
 
 
 def _leaves_of(function: Any) -> Iterator[tuple[str, Tensor]]:

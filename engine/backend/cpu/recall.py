@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import json
 from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
 from hashlib import sha256
@@ -22,7 +23,7 @@ from engine.backend.cpu import blas, disk, toolchain
 from engine.backend.cpu.code import Code, Draft
 from engine.compile.plan import Buffer, Launches, Plan, Slot
 from engine.ir.fingerprint import fingerprint
-from engine.ir.graph import Graph, TensorType
+from engine.ir.graph import Graph
 from engine.ir.passes.memory import Place
 
 #: Constants of a plan beyond this are not kept, nor is the plan.
@@ -52,8 +53,10 @@ def code_of(plan: Plan, chain: toolchain.Toolchain) -> tuple[Code, ctypes.CDLL]:
         if path is not None:
             return plan.code, toolchain.open_library(path)
     draft = Draft(plan)
-    library = toolchain.load(chain, *draft.texts)
-    code = draft.finish(toolchain.key(chain, *draft.texts))
+    with ThreadPoolExecutor(1) as pool:  # waves are made while the compiler works
+        building = pool.submit(toolchain.build, chain, *draft.texts)
+        code = draft.finish(toolchain.key(chain, *draft.texts))
+    library = toolchain.open_library(building.result())
     if plan.key:
         content = _written(plan, code)
         if content is not None:
@@ -89,15 +92,15 @@ def _engine() -> str:
 
 def _written(plan: Plan, code: Code) -> bytes | None:
     """A line of JSON, then the numbers of the constants."""
-    arrays = [np.asarray(b.array) for b in plan.buffers if b.kind == "constant"]
-    if sum(a.nbytes for a in arrays) > MOST_CONSTANTS:
+    constants = [b for b in plan.buffers if b.kind == "constant"]
+    if sum(b.nbytes for b in constants) > MOST_CONSTANTS:
         return None
-    if not all(a.flags.c_contiguous for a in arrays):
+    if any(stride < 0 for b in constants for stride in b.array.strides):
         return None
     found = {
         "buffers": [
             [b.kind, b.nbytes, b.name, b.index]
-            + ([b.array.dtype.str, list(b.array.shape)] if b.kind == "constant" else [])
+            + ([b.array.dtype.str, b.array.shape, b.array.strides] if b.kind == "constant" else [])
             for b in plan.buffers
         ],
         "inputs": [_place(slot) for slot in plan.inputs],
@@ -107,7 +110,13 @@ def _written(plan: Plan, code: Code) -> bytes | None:
         "code": code.to_json(),
     }
     head = json.dumps(found, separators=(",", ":")).encode()
-    return b"\n".join([head, b"".join(a.tobytes() for a in arrays)])
+    return head + b"\n" + b"".join(map(_memory, constants))
+
+
+def _memory(buffer: Buffer) -> bytes:
+    """All bytes of a constant; one that repeats has fewer than its elements would take."""
+    array = np.asarray(buffer.array)
+    return ctypes.string_at(array.ctypes.data, buffer.nbytes)
 
 
 def _read(content: bytes, graph: Graph, key: str, make: Make) -> Plan:
@@ -145,10 +154,10 @@ def _buffers(found: list[list[Any]], numbers: bytes) -> list[Buffer]:
     for kind, nbytes, name, index, *constant in found:
         array = None
         if constant:
-            dtype, shape = np.dtype(constant[0]), tuple(constant[1])
-            size = TensorType(shape, dtype).nbytes
-            array = np.frombuffer(numbers[start : start + size], dtype).reshape(shape)
-            start += size
+            dtype, shape, strides = constant
+            memory = numbers[start : start + nbytes]
+            array = np.ndarray(tuple(shape), np.dtype(dtype), memory, 0, tuple(strides))
+            start += nbytes
         made.append(Buffer(kind, nbytes, name, index, array))
     return made
 

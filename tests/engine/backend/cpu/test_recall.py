@@ -10,6 +10,7 @@ from engine.backend.cpu import disk
 from engine.backend.cpu.kernels import EMITTERS, one
 from engine.backend.cpu.native import Native
 from engine.compile import Inference, TrainStep, backend
+from engine.compile.interpreter import new_arena
 from engine.dispatch import apply
 from engine.ir.fingerprint import fingerprint
 from engine.ir.graph import Graph, TensorType
@@ -58,6 +59,23 @@ def test_what_was_compiled_is_not_planned_again(name: str, monkeypatch: pytest.M
     again = make(name)
     assert learn(again, name) == expected
     assert again.backend.startswith("c (")
+
+
+def test_a_constant_that_repeats_is_kept_as_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:
+    def tripled(x: Tensor) -> Tensor:
+        return x * Tensor(np.broadcast_to(np.float32(3), (4, 5)))
+
+    chosen = backend.Backend("auto", threads=1)
+    x = np.ones((4, 5), np.float32)
+
+    def run() -> np.ndarray:
+        plan = chosen.plan(trace(tripled, TensorType(x.shape, x.dtype)), ())
+        return np.array(chosen.bind(plan, {}, new_arena(plan.arena_bytes)).run([x])[0])
+
+    assert (run() == 3).all()
+    forbid(monkeypatch)
+    assert (run() == 3).all()
+    assert str(chosen).startswith("c (")
 
 
 def test_launches_of_a_recalled_plan_are_made_when_asked_for() -> None:
