@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.compile.plan import Plan, make_plan
 from engine.compile.program import Loss, Options, Program
-from engine.compile.step import trace_step
+from engine.compile.step import resident, trace_step
 from engine.ir.graph import Graph, Origin, TensorType
 from engine.ir.passes.simplify import simplify
 from engine.ir.structure import flatten, transform
@@ -97,7 +97,7 @@ def analyse(
     traced = trace_step(program, transform(batch, type_of_leaf))
     graph = simplify(traced)
     leaves = dict(program.leaves())
-    plan = make_plan(graph, range(len(graph.inputs) - len(leaves), len(graph.inputs)))
+    plan = make_plan(graph, resident(graph, len(leaves)))
     flops = [(launch.origin, launch.flops) for launch in plan.launches]
     learned = [p for _, p in optimizer.trainable()]
     return Analysis(

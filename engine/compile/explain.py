@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.compile.plan import Launch, Plan, Slot, make_plan
 from engine.compile.program import Loss, Options, Program
-from engine.compile.step import trace_step
+from engine.compile.step import resident, trace_step
 from engine.ir.graph import Graph
 from engine.ir.passes.conv_epilogue import end_convolutions
 from engine.ir.passes.fuse import fuse
@@ -118,8 +118,8 @@ def explain(
     """
     program = Program(model, loss, optimizer, Options(**options))
     graph = trace_step(program, transform(batch, type_of_leaf))
-    first = len(graph.inputs) - len(dict(program.leaves()))
-    return explain_graph(graph, range(first, len(graph.inputs)), graphs=graphs, most=most)
+    held = resident(graph, len(dict(program.leaves())))
+    return explain_graph(graph, held, graphs=graphs, most=most)
 
 
 def explain_graph(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import attrgetter, is_
 from typing import Any, Literal
 
 import numpy as np
@@ -23,7 +24,8 @@ from engine.optim.optimizer import Optimizer
 from engine.tape import set_recording
 from engine.tensor import Tensor
 
-#: The types of seed, step and learning rate.
+DATA, LEARNS = attrgetter("data"), attrgetter("requires_grad")
+#: The types of seed, step and learning rate: plans read them where they stay.
 SCALARS = (
     TensorType((), dtypes.uint64),
     TensorType((), dtypes.uint64),
@@ -75,7 +77,8 @@ class TrainStep:
         )
         self._program: Program | None = None
         self._learning: list[bool] = []
-        self._held: list[tuple[Tensor, np.ndarray]] = []
+        self._leaves: list[Tensor] = []
+        self._arrays: list[np.ndarray] = []  # of the leaves; plans are bound to them
         self._scalars = [np.zeros((), type.dtype) for type in SCALARS]
 
     def __call__(self, batch: Any, *, step: int, lr: float) -> dict[str, Any]:
@@ -92,12 +95,14 @@ class TrainStep:
             scalars = self._scalars
             scalars[0][()], scalars[1][()], scalars[2][()] = self.seed, step, lr
             arrays, key = read(batch)
-            runner = self._runners.find(
-                key,
-                lambda: self._make_plan(types_of(batch)),
-                lambda: self._residents(len(arrays) + len(scalars)),
-            )
-            found = runner.run([*arrays, *scalars])
+            runner = self._runners.latest(key)
+            if runner is None:
+                runner = self._runners.find(
+                    key,
+                    lambda: self._make_plan(types_of(batch)),
+                    lambda: dict(enumerate([*scalars, *self._arrays], start=len(arrays))),
+                )
+            found = runner.run(arrays)
             results = dict(zip(runner.names, found, strict=True))
         self.optimizer.steps = step + 1
         return {name: _plain(array) for name, array in results.items()}
@@ -115,7 +120,7 @@ class TrainStep:
         self(batch, step=0, lr=0.0)
         arrays, _ = read(batch)
         (ready,) = self._runners.ready()
-        found = [ready.spent([*arrays, *_scalars(self.seed, 0, 0.0)]) for _ in range(runs)]
+        found = [ready.spent(arrays) for _ in range(runs)]
         return {index: min(one[index] for one in found) for index in found[0]}
 
     @property
@@ -172,12 +177,13 @@ class TrainStep:
         """See that the arrays, and what learns, are those that the plans were made for."""
         if not self.model.training:
             raise StateError("the model is in evaluation mode; call model.train() before a step")
-        learning = [p.requires_grad for p in self.optimizer.parameters.values()]
+        learning = list(map(LEARNS, self.optimizer.parameters.values()))
         if self._program is None or learning != self._learning:
             self._start(learning)
-        changed = [(tensor, array) for tensor, array in self._held if tensor.data is not array]
-        if not changed:
+        if all(map(is_, map(DATA, self._leaves), self._arrays)):
             return
+        held = zip(self._leaves, self._arrays, strict=True)
+        changed = [(tensor, array) for tensor, array in held if tensor.data is not array]
         if any(tensor.type != array_type(a) for tensor, a in changed):
             self._start(learning)
         else:  # somebody gave a parameter another array: its numbers move into ours
@@ -195,20 +201,17 @@ class TrainStep:
             if name not in self._averages:
                 self._averages[name] = np.array(self.optimizer.parameters[name].numpy())
             tensor.data = self._averages[name]
-        self._held = [(tensor, own(tensor)) for _, tensor in program.leaves()]
+        self._leaves = [tensor for _, tensor in program.leaves()]
+        self._arrays = [own(tensor) for tensor in self._leaves]
         self._program, self._learning = program, learning
         self._runners.clear()
-
-    def _residents(self, first: int) -> dict[int, np.ndarray]:
-        return {first + index: array for index, (_, array) in enumerate(self._held)}
 
     # Both ways of running
 
     def _make_plan(self, types: Any) -> Plan:
         assert self._program is not None
         graph = trace_step(self._program, types)
-        first = len(graph.inputs) - len(self._held)
-        return self._runners.backend.plan(graph, range(first, len(graph.inputs)))
+        return self._runners.backend.plan(graph, resident(graph, len(self._arrays)))
 
     def _run_eagerly(self, batch: Any, scalars: list[np.ndarray]) -> dict[str, np.ndarray]:
         assert self._program is not None
@@ -216,23 +219,28 @@ class TrainStep:
             with set_recording(True), np.errstate(all="ignore"):
                 seed, step, lr = map(Tensor, scalars)
                 results = self._program(batch, seed, step, lr, by_tape)
-            for tensor, array in self._held:
+            for tensor, array in zip(self._leaves, self._arrays, strict=True):
                 if tensor.data is not array:
                     np.copyto(array, tensor.data)
         finally:
-            for tensor, array in self._held:
+            for tensor, array in zip(self._leaves, self._arrays, strict=True):
                 tensor.data = array
         return {name: tensor.numpy() for name, tensor in results.items()}
 
 
 def trace_step(program: Program, types: Any) -> Graph:
-    """The graph of a step on a batch of the given types; leaves are its last inputs."""
+    """The graph of a step on a batch of the given types; scalars and leaves are its last inputs."""
 
     def step(batch: Any, seed: Tensor, step: Tensor, lr: Tensor) -> dict[str, Tensor]:
         return program(batch, seed, step, lr, by_graph)
 
     with set_recording(True):
         return trace(step, types, *SCALARS, bound=dict(program.leaves()))
+
+
+def resident(graph: Graph, leaves: int) -> range:
+    """The inputs of a step that stay in memory of their own: all but the batch."""
+    return range(len(graph.inputs) - leaves - len(SCALARS), len(graph.inputs))
 
 
 def _scalars(seed: int, step: int, lr: float) -> list[np.ndarray]:
