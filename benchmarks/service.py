@@ -116,11 +116,11 @@ def polling(seconds: float = 10.0, connections: int = 32) -> Row:
     }
 
 
-def overhead(pairs: int = 5, target_seconds: float = 18.0) -> Row:
+def overhead(pairs: int = 3, target_seconds: float = 60.0) -> Row:
     """Alternate the bare loop and the job, the same spec and the same number of steps.
 
     Both run once before, so that neither compiles while it is measured. A machine that others use
-    is a tenth faster in one minute than in the next: so there are many short pairs, each side goes
+    is a tenth faster in one minute than in the next: so there are several pairs, each side goes
     first in turn, and the figure is the median of their ratios.
     """
     with tempfile.TemporaryDirectory() as folder, service() as (_, client), digits(client):
