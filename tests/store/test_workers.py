@@ -1,6 +1,7 @@
 from core.ids import new_id
 from store import workers
 from store.clock import later
+from store.tables import Worker
 
 
 def beat(session, worker_id, **given):
@@ -25,7 +26,7 @@ def test_list_leaves_out_workers_not_heard_of(session):
     old, new = new_id("wrk"), new_id("wrk")
     beat(session, old)
     beat(session, new)
-    workers.list_(session)[0].seen_at = later(-100)
+    session.get_one(Worker, old).seen_at = later(-100)
     session.flush()
 
     assert [row.id for row in workers.list_(session, seen_within_seconds=60)] == [new]
