@@ -58,3 +58,10 @@ def test_launches_of_different_lengths_share_their_functions() -> None:
     assert names[0] == names[len(names) // 3] == names[2 * len(names) // 3]
     for found, expected in zip(run(graph, arrays), interpreted(graph, arrays), strict=True):
         close(found, expected)
+
+
+def test_exponents_are_parts_of_their_numbers() -> None:
+    body = "const double v = 0x1.8000000000000p-3 * a0 + 0x1p+12; n * 64;"
+    assert (
+        loosened(body) == f"const double v = 0x1.8000000000000p-3 * a0 + 0x1p+12; n * {loose(64)};"
+    )
