@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from functools import cached_property
 
-#: A whole number that is neither part of a name or of another number, as an exponent is, nor a length
-#: or an index.
+#: A whole number that is neither part of a name or of another number, as an exponent is, nor a
+#: length or an index.
 _WHOLE = re.compile(r"(?<![\w.\[@])(?<!p[+-])\d+(?![\w.\]@])")
 _LOOSE = re.compile(r"@(-?\d+)@")
 _FIXED = ("static ", "enum ", "#")  # how lines begin whose numbers C must know
