@@ -15,6 +15,7 @@ from engine.ir.graph import Graph
 from engine.ir.passes.conv_epilogue import end_convolutions
 from engine.ir.passes.fuse import fuse
 from engine.ir.passes.simplify import simplify
+from engine.ir.passes.sparse import mark_sparse
 from engine.ir.passes.steady import mark_steady
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Backend:
         from engine.backend.cpu import recall
 
         def make() -> Plan:
-            made = end_convolutions(fuse(simplify(graph)))
+            made = mark_sparse(end_convolutions(fuse(simplify(graph))))
             return make_plan(mark_steady(made, resident), resident)
 
         return recall.plan_of(graph, resident, chain, make)

@@ -17,6 +17,7 @@ from engine.ir.passes.conv_epilogue import end_convolutions
 from engine.ir.passes.fuse import fuse
 from engine.ir.passes.memory import ARENA
 from engine.ir.passes.overlap import Span, span
+from engine.ir.passes.sparse import mark_sparse
 from engine.ir.passes.simplify import simplify
 from engine.ir.structure import transform
 from engine.ir.trace import type_of_leaf
@@ -34,6 +35,7 @@ PASSES: tuple[tuple[str, Callable[[Graph], Graph]], ...] = (
     ("simplify", simplify),
     ("fuse", fuse),
     ("end convolutions", end_convolutions),
+    ("mark sparse", mark_sparse),
 )
 
 

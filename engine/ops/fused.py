@@ -3,7 +3,8 @@
     fused           pointwise operations of one shape, as expressions with several results
     fused_reduce    a reduction of expressions that are never stored
     fused_rows      expressions that are never stored, their rows added up by place (add_rows)
-    fused_product   a matrix product, followed by expressions of it
+    fused_product   a matrix product, followed by expressions of it; sparse: of the left and of the
+                    right matrix, whether many numbers are likely to be 0
 
 Their attributes say all: `roots` are the expressions, `kind` the dtype that numbers have in them.
 Truth values among the inputs are conditions.
@@ -25,6 +26,8 @@ from engine.ops.scalar import Expr, operations
 from engine.ops.vectors import VectorCode
 
 Roots = tuple[Expr, ...]
+Sparse = tuple[bool, bool]
+DENSE = (False, False)
 
 
 @lru_cache(1024)
@@ -120,17 +123,23 @@ def _flops_rows(*types: TensorType, roots: Roots, kind: str, size: int) -> int:
 FUSED_ROWS = OpDef("fused_rows", _infer_rows, _ref_rows, None, _flops_rows, (), True, into=True)
 
 
-def _infer_product(*types: TensorType, roots: Roots, kind: str, base: str) -> Any:
+def _infer_product(
+    *types: TensorType, roots: Roots, kind: str, base: str, sparse: Sparse = DENSE
+) -> Any:
     product = OPS[base].infer(*types[:2])
     return _types(roots, kind, product.shape)
 
 
-def _ref_product(*arrays: Any, roots: Roots, kind: str, base: str, out: Any = None) -> Any:
+def _ref_product(
+    *arrays: Any, roots: Roots, kind: str, base: str, sparse: Sparse = DENSE, out: Any = None
+) -> Any:
     product = OPS[base].ref(*arrays[:2])
     return _ref(product, *arrays[2:], roots=roots, kind=kind, out=out)
 
 
-def _flops_product(*types: TensorType, roots: Roots, kind: str, base: str) -> int:
+def _flops_product(
+    *types: TensorType, roots: Roots, kind: str, base: str, sparse: Sparse = DENSE
+) -> int:
     product = OPS[base].infer(*types[:2])
     return int(OPS[base].flops(*types[:2])) + operations(roots) * int(product.size)
 

@@ -18,6 +18,9 @@ PACKED = 128
 #: of transposed rows: packed, or read where it lies, by the distance between two of a row.
 PART_CYCLES = 1200
 PANEL, PLAIN, TURNED, APART = 0.45, 0.2, 0.35, 1 / 1500
+#: The same where most of a is left out: rows of lists, share of the work that is done, and columns
+#: that cost as much as looking up a number of a list does.
+ROWS, LIST, TURNED_LIST, DONE, LOOKED_UP = 16, 0.8, 1.2, 0.6, 12
 #: Numbers of threads that a grid should suit, and how much each of them counts.
 CROWDS = ((1, 1.0), (2, 2.0), (4, 1.0), (8, 1.0))
 _COUNTS = (1, 2, 3, 4, 6, 8, 12, 16)
@@ -62,15 +65,34 @@ class Grid:
 
 
 @lru_cache(4096)
-def grid_of(rows: int, columns: int, depth: int, turned: bool) -> Grid:
-    """The grid of [rows, depth] @ [depth, columns]; turned: rows have to be packed."""
-    found = [
+def grid_of(
+    rows: int,
+    columns: int,
+    depth: int,
+    turned: bool,
+    sparse: tuple[bool, bool] = (False, False),
+) -> Grid:
+    """The grid of [rows, depth] @ [depth, columns]; turned: rows have to be packed.
+
+    sparse: of the left and of the right matrix, whether many numbers are likely to be 0.
+    """
+    left, right = sparse
+
+    def cost(grid: Grid) -> float:
+        if not left and not right:
+            return _cost(grid, depth, turned)
+        found = [_sparse_cost(grid, depth, turned)] if left else []
+        if right:
+            found.append(_sparse_cost(Grid(grid.across, grid.down), depth, True))
+        return max(found)
+
+    grids = [
         Grid(down, across)
-        for down in _cuts(rows, TALL)
+        for down in _cuts(rows, ROWS if left or right else TALL)
         for across in _cuts(columns, WIDE)
         if down.parts * across.parts <= MOST_PARTS
     ]
-    return min(found, key=lambda grid: (_cost(grid, depth, turned), grid.parts))
+    return min(grids, key=lambda grid: (cost(grid), grid.parts))
 
 
 def cut_evenly(length: int, parts: int, grain: int) -> Cut:
@@ -86,8 +108,21 @@ def _cost(grid: Grid, depth: int, turned: bool) -> float:
     height, width = _up(grid.down.most, TALL), _up(grid.across.most, WIDE)
     reading = PLAIN if not turned else TURNED if width >= PACKED else grid.down.length * APART
     packing = depth * (PANEL * width + reading * height)
-    cycles = height * width * depth / 16 + packing + PART_CYCLES
-    return sum(weight * -(-grid.parts // threads) * cycles for threads, weight in CROWDS)
+    return _total(grid, height * width * depth / 16 + packing)
+
+
+def _sparse_cost(grid: Grid, depth: int, turned: bool) -> float:
+    height, width = grid.down.most, _up(grid.across.most, WIDE)
+    packing = depth * (PANEL * width + (TURNED_LIST if turned else LIST) * height)
+    panels = -(-width // PACKED)
+    work = DONE * height * (width + panels * LOOKED_UP) * depth / 16
+    return _total(grid, work + packing)
+
+
+def _total(grid: Grid, cycles: float) -> float:
+    """Of all parts, each of so many cycles, for crowds of threads."""
+    each = cycles + PART_CYCLES
+    return sum(weight * -(-grid.parts // threads) * each for threads, weight in CROWDS)
 
 
 def _up(length: int, grain: int) -> int:

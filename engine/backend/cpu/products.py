@@ -8,7 +8,7 @@ to a part while it is in the cache.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
 
@@ -17,6 +17,7 @@ from engine.backend.cpu.kernels import C_TYPES, Kernel, Phase, declare, emitter,
 from engine.backend.cpu.loops import aligned
 from engine.backend.cpu.pointwise import Statements
 from engine.compile.plan import Launch, Slot
+from engine.ops.fused import DENSE, Sparse
 from engine.ops.scalar import Expr, argument
 
 #: Operations of a part where several small products make one.
@@ -24,6 +25,8 @@ PART_FLOPS = 250_000
 #: Operations from which BLAS is faster, of one product; and of a part that is worth its packing.
 BLAS_FLOPS, BLAS_PART_FLOPS = 4_000_000_000, 900_000
 BLAS_PARTS, BLAS_LENGTH = 8, 96
+#: Operations from which zeros are looked for.
+SPARSE_FLOPS = 8_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +56,16 @@ class Matrix:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """[m, k] @ [k, n] for every combination of the outer axes: (length, strides of a, of b)."""
+    """[m, k] @ [k, n] for every combination of the outer axes: (length, strides of a, of b).
+
+    sparse: of a and of b, whether many numbers are likely to be 0.
+    """
 
     a: Matrix
     b: Matrix
     outer: tuple[tuple[int, int, int], ...]
     kind: str
+    sparse: Sparse = DENSE
 
     @property
     def flops(self) -> int:
@@ -74,7 +81,7 @@ class Product:
         """How one of the batch is cut; by shapes alone."""
         rows, columns = self.a.rows, self.b.columns
         if self.is_tiled:
-            return grid_of(rows, columns, self.a.columns, self.a.along != 1)
+            return grid_of(rows, columns, self.a.columns, self.a.along != 1, self.sparse)
         length = max(rows, columns)
         parts = min(BLAS_PARTS, self.flops // BLAS_PART_FLOPS, length // BLAS_LENGTH)
         counts = (parts, 1) if rows >= columns else (1, parts)
@@ -95,6 +102,8 @@ def linear(launch: Launch) -> Kernel | None:
 @emitter("fused_product")
 def fused_product(launch: Launch) -> Kernel | None:
     product = _matmul(launch) if launch.attrs["base"] == "matmul" else _linear(launch)
+    if product is not None and product.flops >= SPARSE_FLOPS:
+        product = replace(product, sparse=launch.attrs.get("sparse", DENSE))
     return product_of(launch, product, 2, launch.attrs["roots"])
 
 
@@ -203,8 +212,9 @@ def _target(product: Product) -> str:
 
 def _tiled(product: Product) -> str:
     a, b = product.a, product.b
+    call = "gw_gemm_sparse" if any(product.sparse) else "gw_gemm"
     return (
-        f"gw_gemm(h, w, {a.columns}, x0 + ma + r * {a.down}, {a.down}, {a.along}, "
+        f"{call}(h, w, {a.columns}, x0 + ma + r * {a.down}, {a.down}, {a.along}, "
         f"x1 + mb + s * {b.along}, {b.down}, {b.along}, {_target(product)}, {b.columns});"
     )
 

@@ -3,6 +3,7 @@
  * Sums run over blocks of GW_DEPTH in order: shapes alone decide how an element is added up. */
 #ifndef GW_GEMM_H
 #define GW_GEMM_H
+#include <stdint.h>
 #include <string.h>
 #include "vectors.h"
 
@@ -10,7 +11,15 @@ GW_SHARED void gw_gemm(int64_t rows, int64_t columns, int64_t depth, const float
                        int64_t a_step, const float* b, int64_t b_row, int64_t b_step, float* c,
                        int64_t c_row);
 
+/* The same, faster if many numbers of a or b are 0. */
+GW_SHARED void gw_gemm_sparse(int64_t rows, int64_t columns, int64_t depth, const float* a,
+                              int64_t a_row, int64_t a_step, const float* b, int64_t b_row,
+                              int64_t b_step, float* c, int64_t c_row);
+
 #ifdef GW_LIBRARY
+#include "sparse.h"
+#include "turns.h"
+
 /* A panel and the rows of a tile stay in the first cache, a block of rows in the second. */
 #if defined(GW_WIDEST)
 enum { GW_TILE_ROWS = 12, GW_DEPTH = 256 };
@@ -99,32 +108,6 @@ static const GwTileProduct gw_tiles[2][GW_TILE_ROWS + 1] = {
 #endif
     },
 };
-
-/* Eight rows of eight, turned. */
-GW_INLINE void gw_turn(const float* b, int64_t b_row, float* to, int64_t to_row) {
-#if defined(__AVX2__)
-#pragma GCC unroll 2
-  for (int half = 0; half < 8; half += 4) {
-    __m256 r[4], s[4];
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; i++)
-      r[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(b + i * b_row + half)),
-                                  _mm_loadu_ps(b + (i + 4) * b_row + half), 1);
-    s[0] = _mm256_unpacklo_ps(r[0], r[1]);
-    s[1] = _mm256_unpackhi_ps(r[0], r[1]);
-    s[2] = _mm256_unpacklo_ps(r[2], r[3]);
-    s[3] = _mm256_unpackhi_ps(r[2], r[3]);
-    float* at = to + half * to_row;
-    _mm256_storeu_ps(at, _mm256_shuffle_ps(s[0], s[2], 0x44));
-    _mm256_storeu_ps(at + to_row, _mm256_shuffle_ps(s[0], s[2], 0xee));
-    _mm256_storeu_ps(at + 2 * to_row, _mm256_shuffle_ps(s[1], s[3], 0x44));
-    _mm256_storeu_ps(at + 3 * to_row, _mm256_shuffle_ps(s[1], s[3], 0xee));
-  }
-#else
-  for (int i = 0; i < 8; i++)
-    for (int j = 0; j < 8; j++) to[j * to_row + i] = b[i * b_row + j];
-#endif
-}
 
 /* `width` columns of b as a panel of `wide` numbers a row; what is missing of it is 0. */
 static void gw_pack_panel(int64_t depth, int64_t width, int64_t wide, const float* b,
@@ -342,10 +325,10 @@ void gw_gemm(int64_t rows, int64_t columns, int64_t depth, const float* a, int64
     gw_dots(rows, columns, depth, a, a_row, b, b_step, c, c_row);
     return;
   }
+  const int64_t deepest = gw_evenly(depth, GW_DEPTH, 8);
   if (a_step == 1 && rows > GW_TILE_ROWS &&
       gw_gemm_plain(rows, columns, depth, a, a_row, b, b_row, b_step, c, c_row))
     return;
-  const int64_t deepest = gw_evenly(depth, GW_DEPTH, 8);
   const int64_t tallest =
       gw_evenly(rows, GW_HEIGHT * (int64_t)GW_DEPTH / GW_MAX(deepest, 64), GW_TILE_ROWS);
   float* packed = 0;
@@ -365,6 +348,14 @@ void gw_gemm(int64_t rows, int64_t columns, int64_t depth, const float* a, int64
                     c + i * c_row, c_row, k > 0);
     }
   }
+}
+
+void gw_gemm_sparse(int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t a_row,
+                    int64_t a_step, const float* b, int64_t b_row, int64_t b_step, float* c,
+                    int64_t c_row) {
+  if (!gw_sparse(rows, columns, depth, gw_evenly(depth, GW_DEPTH, 8), a, a_row, a_step, b, b_row,
+                 b_step, c, c_row))
+    gw_gemm(rows, columns, depth, a, a_row, a_step, b, b_row, b_step, c, c_row);
 }
 #endif
 #endif

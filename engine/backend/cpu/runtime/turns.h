@@ -1,4 +1,4 @@
-/* Small pieces of images turned round, so that lanes are tiles or channels. */
+/* Small pieces of matrices and images turned round. */
 #ifndef GW_TURNS_H
 #define GW_TURNS_H
 #include "vectors.h"
@@ -46,4 +46,30 @@ GW_INLINE __m256i gw_lanes_between(int64_t from, int64_t to) {
                           _mm256_cmpgt_epi32(_mm256_set1_epi32((int)to), lane));
 }
 #endif
+
+/* Eight rows of eight, turned. */
+GW_INLINE void gw_turn(const float* b, int64_t b_row, float* to, int64_t to_row) {
+#if defined(__AVX2__)
+#pragma GCC unroll 2
+  for (int half = 0; half < 8; half += 4) {
+    __m256 r[4], s[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++)
+      r[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(b + i * b_row + half)),
+                                  _mm_loadu_ps(b + (i + 4) * b_row + half), 1);
+    s[0] = _mm256_unpacklo_ps(r[0], r[1]);
+    s[1] = _mm256_unpackhi_ps(r[0], r[1]);
+    s[2] = _mm256_unpacklo_ps(r[2], r[3]);
+    s[3] = _mm256_unpackhi_ps(r[2], r[3]);
+    float* at = to + half * to_row;
+    _mm256_storeu_ps(at, _mm256_shuffle_ps(s[0], s[2], 0x44));
+    _mm256_storeu_ps(at + to_row, _mm256_shuffle_ps(s[0], s[2], 0xee));
+    _mm256_storeu_ps(at + 2 * to_row, _mm256_shuffle_ps(s[1], s[3], 0x44));
+    _mm256_storeu_ps(at + 3 * to_row, _mm256_shuffle_ps(s[1], s[3], 0xee));
+  }
+#else
+  for (int i = 0; i < 8; i++)
+    for (int j = 0; j < 8; j++) to[j * to_row + i] = b[i * b_row + j];
+#endif
+}
 #endif

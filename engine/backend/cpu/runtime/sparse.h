@@ -1,0 +1,305 @@
+/* Products c = a b where many numbers of a are 0, as behind a ReLU, in its gradient and behind
+ * dropout: a row of c is the sum of those rows of b whose number in the row of a is not 0. Rows of
+ * a become lists of such numbers and their places, a block of depth at a time; b is packed in
+ * panels that stay in the first cache.
+ *
+ * An element is added up in the order of gemm.h, and 0 times a finite number adds nothing: no bit
+ * is another, but the sign of a zero that underflow left. Where b is not finite, nothing is done. */
+#ifndef GW_SPARSE_H
+#define GW_SPARSE_H
+#include "turns.h"
+
+#if defined(__AVX512F__)
+#define GW_SPARSE 1
+typedef __m512 GwSpan;
+enum { GW_SPAN = 16, GW_SPANS = 8 };
+#define gw_span_load(p) _mm512_loadu_ps(p)
+#define gw_span_store(p, v) _mm512_storeu_ps(p, v)
+#define gw_span_all(a) _mm512_set1_ps(a)
+#define gw_span_fma(a, b, c) _mm512_fmadd_ps(a, b, c)
+typedef __mmask16 GwFirst; /* of the numbers of a span */
+#define gw_first(count) ((GwFirst)((1u << (count)) - 1))
+#define gw_first_load(p, first) _mm512_maskz_loadu_ps(first, p)
+#define gw_first_store(p, first, v) _mm512_mask_storeu_ps(p, first, v)
+#elif defined(__AVX2__) && defined(__FMA__) && defined(__BMI2__)
+#define GW_SPARSE 1
+typedef __m256 GwSpan;
+enum { GW_SPAN = 8, GW_SPANS = 12 };
+#define gw_span_load(p) _mm256_loadu_ps(p)
+#define gw_span_store(p, v) _mm256_storeu_ps(p, v)
+#define gw_span_all(a) _mm256_set1_ps(a)
+#define gw_span_fma(a, b, c) _mm256_fmadd_ps(a, b, c)
+typedef __m256i GwFirst; /* of the numbers of a span */
+#define gw_first(count) gw_lanes_between(0, count)
+#define gw_first_load(p, first) _mm256_maskload_ps(p, first)
+#define gw_first_store(p, first, v) _mm256_maskstore_ps(p, first, v)
+#endif
+
+#ifdef GW_SPARSE
+/* Depth of a block of lists, and rows of one; lines of a that are looked at for zeros, and how many
+ * of a hundred numbers must be 0; sizes from which lists are worth their making. */
+enum { GW_LIST = 64, GW_LISTS = 256, GW_LOOKS = 16, GW_ZEROS = 35 };
+enum { GW_SPARSE_ROWS = 16, GW_SPARSE_COLUMNS = 64, GW_SPARSE_DEPTH = 32 };
+
+/* Numbers that are not 0, and where their rows of b begin in a panel, in bytes. */
+typedef struct {
+  float value[GW_LIST + GW_SPAN];
+  int32_t place[GW_LIST + GW_SPAN];
+} GwList;
+
+/* The list of `depth` numbers that follow each other; how long it is. */
+static inline int32_t gw_list(int64_t depth, const float* a, int32_t pitch, GwList* list) {
+  int32_t n = 0;
+  int64_t k = 0;
+#if defined(__AVX512F__)
+  const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  __m512i place = _mm512_mullo_epi32(lanes, _mm512_set1_epi32(pitch));
+  for (; k + 16 <= depth; k += 16) {
+    const __m512 x = _mm512_loadu_ps(a + k);
+    const __mmask16 some = _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+    _mm512_storeu_ps(list->value + n, _mm512_maskz_compress_ps(some, x));
+    _mm512_storeu_si512(list->place + n, _mm512_maskz_compress_epi32(some, place));
+    n += __builtin_popcount(some);
+    place = _mm512_add_epi32(place, _mm512_set1_epi32(16 * pitch));
+  }
+#else
+  const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  __m256i place = _mm256_mullo_epi32(lanes, _mm256_set1_epi32(pitch));
+  for (; k + 8 <= depth; k += 8) {
+    const __m256 x = _mm256_loadu_ps(a + k);
+    const uint32_t some =
+        _mm256_movemask_ps(_mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_NEQ_UQ));
+    const uint64_t bytes = _pdep_u64(some, 0x0101010101010101u) * 0xff;
+    const uint64_t which = _pext_u64(0x0706050403020100u, bytes);
+    const __m256i from = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((int64_t)which));
+    _mm256_storeu_ps(list->value + n, _mm256_permutevar8x32_ps(x, from));
+    _mm256_storeu_si256((__m256i*)(list->place + n), _mm256_permutevar8x32_epi32(place, from));
+    n += __builtin_popcount(some);
+    place = _mm256_add_epi32(place, _mm256_set1_epi32(8 * pitch));
+  }
+#endif
+  for (; k < depth; k++) {
+    list->value[n] = a[k];
+    list->place[n] = (int32_t)k * pitch;
+    n += a[k] != 0;
+  }
+  return n;
+}
+
+/* The lists of some rows. */
+static void gw_lists(int64_t rows, int64_t depth, const float* a, int64_t row, int64_t step,
+                     int32_t pitch, GwList* lists, int32_t* count) {
+  float turned[16 * GW_LIST] __attribute__((aligned(64)));
+  for (int64_t i = 0; i < rows; i += 16) {
+    const int64_t some = GW_MIN(16, rows - i), whole = some == 16 ? depth / 8 * 8 : 0;
+    const float* from = a + i * row;
+    if (step != 1) {
+      for (int64_t k = 0; k < whole; k += 8) {
+        for (int l = 0; l < 8; l++) __builtin_prefetch(from + 16 + (k + l) * step);
+        gw_turn(from + k * step, step, turned + k, GW_LIST);
+        gw_turn(from + k * step + 8, step, turned + 8 * GW_LIST + k, GW_LIST);
+      }
+      for (int64_t l = 0; l < some; l++)
+        for (int64_t k = whole; k < depth; k++) turned[l * GW_LIST + k] = from[l + k * step];
+    }
+    for (int64_t l = 0; l < some; l++)
+      count[i + l] = gw_list(depth, step == 1 ? from + l * row : turned + l * GW_LIST, pitch,
+                             lists + i + l);
+  }
+}
+
+/* Rows of c, NV spans wide, from the lists of as many rows of a; added to what is there, or not.
+ * last: numbers of the last span that c has. */
+GW_INLINE void gw_sparse_of(const int NV, int64_t rows, int64_t last, const GwList* lists,
+                            const int32_t* count, const float* panel, float* c, int64_t c_row,
+                            int add) {
+  const GwFirst first = gw_first(last);
+  for (int64_t r = 0; r < rows; r++, lists++, c += c_row) {
+    GwSpan s[NV];
+#pragma GCC unroll 12
+    for (int j = 0; j < NV; j++) s[j] = gw_span_all(0);
+    if (add) {
+#pragma GCC unroll 12
+      for (int j = 0; j < NV - 1; j++) s[j] = gw_span_load(c + j * GW_SPAN);
+      s[NV - 1] = gw_first_load(c + (NV - 1) * GW_SPAN, first);
+    }
+    for (int32_t k = 0; k < count[r]; k++) {
+      const GwSpan v = gw_span_all(lists->value[k]);
+      const float* b = (const float*)((const char*)panel + lists->place[k]);
+#pragma GCC unroll 12
+      for (int j = 0; j < NV; j++) s[j] = gw_span_fma(v, gw_span_load(b + j * GW_SPAN), s[j]);
+    }
+#pragma GCC unroll 12
+    for (int j = 0; j < NV - 1; j++) gw_span_store(c + j * GW_SPAN, s[j]);
+    if (last == GW_SPAN) gw_span_store(c + (NV - 1) * GW_SPAN, s[NV - 1]);
+    else gw_first_store(c + (NV - 1) * GW_SPAN, first, s[NV - 1]);
+  }
+}
+
+typedef void (*GwSparseRows)(int64_t, int64_t, const GwList*, const int32_t*, const float*, float*,
+                             int64_t, int);
+#define GW_SPARSE_OF(NV)                                                                     \
+  static __attribute__((noinline)) void gw_sparse_##NV(                                      \
+      int64_t rows, int64_t last, const GwList* lists, const int32_t* count,                 \
+      const float* panel, float* c, int64_t c_row, int add) {                                \
+    gw_sparse_of(NV, rows, last, lists, count, panel, c, c_row, add);                        \
+  }
+GW_SPARSE_OF(1)
+GW_SPARSE_OF(2)
+GW_SPARSE_OF(3)
+GW_SPARSE_OF(4)
+GW_SPARSE_OF(5)
+GW_SPARSE_OF(6)
+GW_SPARSE_OF(7)
+GW_SPARSE_OF(8)
+#if !defined(__AVX512F__)
+GW_SPARSE_OF(9)
+GW_SPARSE_OF(10)
+GW_SPARSE_OF(11)
+GW_SPARSE_OF(12)
+#endif
+
+/* By the spans of a panel. */
+static const GwSparseRows gw_sparse_rows[GW_SPANS + 1] = {
+    0,           gw_sparse_1, gw_sparse_2, gw_sparse_3,  gw_sparse_4,  gw_sparse_5, gw_sparse_6,
+    gw_sparse_7, gw_sparse_8,
+#if !defined(__AVX512F__)
+    gw_sparse_9, gw_sparse_10, gw_sparse_11, gw_sparse_12,
+#endif
+};
+
+/* `width` columns of b as rows `pitch` apart, whole spans of them; what is missing is 0. Whether
+ * all are finite. */
+static int gw_sparse_panel(int64_t depth, int64_t width, int64_t pitch, const float* b,
+                           int64_t b_row, int64_t b_step, float* to) {
+  const int64_t wide = (width + GW_SPAN - 1) / GW_SPAN * GW_SPAN;
+  int64_t ready = 0, whole = depth / 8 * 8;
+  if (b_step == 1)
+    for (; ready + GW_SPAN <= width; ready += GW_SPAN)
+      for (int64_t k = 0; k < depth; k++)
+        gw_span_store(to + k * pitch + ready, gw_span_load(b + k * b_row + ready));
+  else if (b_row == 1)
+    for (; ready + 8 <= width; ready += 8) {
+      for (int64_t k = 0; k < whole; k += 8)
+        gw_turn(b + ready * b_step + k, b_step, to + k * pitch + ready, pitch);
+      for (int64_t k = whole; k < depth; k++)
+        for (int64_t j = ready; j < ready + 8; j++) to[k * pitch + j] = b[j * b_step + k];
+    }
+  for (int64_t k = 0; k < depth; k++) {
+    for (int64_t j = ready; j < width; j++) to[k * pitch + j] = b[k * b_row + j * b_step];
+    for (int64_t j = width; j < wide; j++) to[k * pitch + j] = 0;
+  }
+  GwSpan sum[4];
+  for (int i = 0; i < 4; i++) sum[i] = gw_span_all(0);
+  for (int64_t j = 0; j < wide; j += GW_SPAN) {
+    const float* at = to + j;
+    for (int64_t k = 0; k < whole; k += 4, at += 4 * pitch)
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; i++)
+        sum[i] = gw_span_fma(gw_span_load(at + i * pitch), gw_span_all(0), sum[i]);
+    for (int64_t k = whole; k < depth; k++, at += pitch)
+      sum[0] = gw_span_fma(gw_span_load(at), gw_span_all(0), sum[0]);
+  }
+  float lanes[GW_SPAN];
+  gw_span_store(lanes, (sum[0] + sum[1]) + (sum[2] + sum[3]));
+  float all = 0;
+  for (int l = 0; l < GW_SPAN; l++) all += lanes[l];
+  return all == 0;
+}
+
+/* Whether enough numbers of a are 0, as some of its lines tell. */
+static int gw_has_zeros(int64_t rows, int64_t depth, const float* a, int64_t row, int64_t step) {
+  const int64_t lines = step == 1 ? rows : depth, length = step == 1 ? depth : rows;
+  const int64_t looks = GW_MIN(GW_LOOKS, lines), pitch = step == 1 ? row : step;
+  int64_t zeros = 0;
+  for (int64_t i = 0; i < looks; i++) {
+    const float* line = a + i * lines / looks * pitch;
+    int32_t here = 0;
+    for (int64_t j = 0; j < length; j++) here += line[j] == 0;
+    zeros += here;
+  }
+  return zeros * 100 >= looks * length * GW_ZEROS;
+}
+
+/* Memory for a product of at most so many rows at a time. */
+static inline size_t gw_sparse_room(int64_t rows, int64_t columns, int64_t depth,
+                                    int64_t deepest) {
+  const int64_t tall = GW_MIN(rows, GW_LISTS);
+  return (size_t)tall * (sizeof(GwList) + sizeof(int32_t) +
+                         sizeof(float) * (deepest < depth ? columns : 0));
+}
+
+/* The product; 0, and c is to be made anew, where b is not finite. deepest: numbers of a block
+ * whose sum is made on its own, then added. */
+static int gw_sparse_product(int64_t rows, int64_t columns, int64_t depth, int64_t deepest,
+                             const float* a, int64_t a_row, int64_t a_step, const float* b,
+                             int64_t b_row, int64_t b_step, float* c, int64_t c_row, void* room) {
+  const int64_t spans = (columns + GW_SPAN - 1) / GW_SPAN;
+  const int64_t panels = (spans + GW_SPANS - 1) / GW_SPANS;
+  const int64_t broad = (spans + panels - 1) / panels * GW_SPAN, tall = GW_MIN(rows, GW_LISTS);
+  GwList* lists = room;
+  int32_t* count = (int32_t*)(lists + tall);
+  float* sums = (float*)(count + tall);
+  float panel[GW_LIST * GW_SPANS * GW_SPAN] __attribute__((aligned(64)));
+  for (int64_t i = 0; i < rows; i += tall) {
+    const int64_t some = GW_MIN(tall, rows - i);
+    for (int64_t from = 0; from < depth; from += deepest) {
+      const int64_t stop = GW_MIN(depth, from + deepest), to_row = from ? columns : c_row;
+      float* to = from ? sums : c + i * c_row;
+      for (int64_t k = from; k < stop; k += GW_LIST) {
+        const int64_t deep = GW_MIN(GW_LIST, stop - k);
+        gw_lists(some, deep, a + i * a_row + k * a_step, a_row, a_step, (int32_t)(broad * 4),
+                 lists, count);
+        for (int64_t j = 0; j < columns; j += broad) {
+          const int64_t width = GW_MIN(broad, columns - j);
+          if (!gw_sparse_panel(deep, width, broad, b + k * b_row + j * b_step, b_row, b_step,
+                               panel))
+            return 0;
+          gw_sparse_rows[(width + GW_SPAN - 1) / GW_SPAN](
+              some, (width - 1) % GW_SPAN + 1, lists, count, panel, to + j, to_row, k > from);
+        }
+      }
+      for (int64_t r = 0; from && r < some; r++)
+        for (int64_t j = 0; j < columns; j++) c[(i + r) * c_row + j] += sums[r * columns + j];
+    }
+  }
+  return 1;
+}
+
+/* Whether a matrix is large enough, and has zeros enough, to be made lists of. */
+static int gw_is_sparse(int64_t rows, int64_t columns, int64_t depth, const float* a,
+                        int64_t a_row, int64_t a_step) {
+  return rows >= GW_SPARSE_ROWS && columns >= GW_SPARSE_COLUMNS && depth >= GW_SPARSE_DEPTH &&
+         (a_step == 1 || a_row == 1) && gw_has_zeros(rows, depth, a, a_row, a_step);
+}
+#endif
+
+/* The product if a has many zeros, or b: then it is that of the turned matrices, turned. 0, and c
+ * is to be made anew, if neither has. */
+static int gw_sparse(int64_t rows, int64_t columns, int64_t depth, int64_t deepest, const float* a,
+                     int64_t a_row, int64_t a_step, const float* b, int64_t b_row, int64_t b_step,
+                     float* c, int64_t c_row) {
+#ifdef GW_SPARSE
+  if (gw_is_sparse(rows, columns, depth, a, a_row, a_step)) {
+    void* room = gw_workspace(gw_sparse_room(rows, columns, depth, deepest));
+    return room && gw_sparse_product(rows, columns, depth, deepest, a, a_row, a_step, b, b_row,
+                                     b_step, c, c_row, room);
+  }
+  if (!gw_is_sparse(columns, rows, depth, b, b_step, b_row)) return 0;
+  const size_t turned_size = sizeof(float) * (size_t)(rows * columns + 16) / 64 * 64;
+  float* turned = gw_workspace(turned_size + gw_sparse_room(columns, rows, depth, deepest));
+  if (!turned || !gw_sparse_product(columns, rows, depth, deepest, b, b_step, b_row, a, a_step,
+                                    a_row, turned, rows, (char*)turned + turned_size))
+    return 0;
+  const int64_t tall = rows / 8 * 8, wide = columns / 8 * 8;
+  for (int64_t i = 0; i < tall; i += 8)
+    for (int64_t j = 0; j < wide; j += 8)
+      gw_turn(turned + j * rows + i, rows, c + i * c_row + j, c_row);
+  for (int64_t i = 0; i < rows; i++)
+    for (int64_t j = i < tall ? wide : 0; j < columns; j++) c[i * c_row + j] = turned[j * rows + i];
+  return 1;
+#else
+  return 0;
+#endif
+}
+#endif
