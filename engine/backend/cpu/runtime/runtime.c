@@ -31,11 +31,18 @@ typedef struct {
 
 enum { MOST_THREADS = 64, SPINS = 4000 };
 
+/* The parts of a wave are dealt in stretches, one a thread: whoever is done with its own helps with
+ * the others'. So memory that every step works on in the same parts stays near the same thread. */
 typedef struct {
   _Atomic uint64_t ticket; /* generation << 32 | next part */
-  _Atomic int64_t left;    /* parts not finished */
-  _Atomic int64_t parts;
+  _Atomic int64_t stop;
+} __attribute__((aligned(64))) Stretch;
+
+typedef struct {
+  _Atomic int64_t left; /* parts not finished */
+  _Atomic int64_t stretches;
   _Atomic(const GwWave*) wave;
+  Stretch stretch[MOST_THREADS];
 } Work;
 
 static Work work;
@@ -60,22 +67,28 @@ static void run_part(const GwWave* wave, int64_t part) {
   launch->kernel(launch->pointers, part - launch->first);
 }
 
-/* Take parts of generation `g` until none is left. A ticket of another generation is not taken. */
-static void take_parts(uint32_t g) {
+/* Take parts of a stretch of generation `g` until none is left; 0 if it is over. */
+static int take_stretch(Stretch* stretch, uint32_t g) {
   for (;;) {
-    uint64_t ticket = atomic_load_explicit(&work.ticket, memory_order_acquire);
-    if ((uint32_t)(ticket >> 32) != g) return;
+    uint64_t ticket = atomic_load_explicit(&stretch->ticket, memory_order_acquire);
+    if ((uint32_t)(ticket >> 32) != g) return 0;
     int64_t part = (int64_t)(uint32_t)ticket;
-    if (part >= atomic_load_explicit(&work.parts, memory_order_relaxed)) return;
+    if (part >= atomic_load_explicit(&stretch->stop, memory_order_relaxed)) return 1;
     const GwWave* wave = atomic_load_explicit(&work.wave, memory_order_relaxed);
-    if (!atomic_compare_exchange_weak(&work.ticket, &ticket, ticket + 1)) continue;
+    if (!atomic_compare_exchange_weak(&stretch->ticket, &ticket, ticket + 1)) continue;
     run_part(wave, part);
     atomic_fetch_sub_explicit(&work.left, 1, memory_order_release);
   }
 }
 
-static void* help(void* unused) {
-  (void)unused;
+/* Take parts as the thread of that number: its own first. */
+static void take_parts(uint32_t g, int64_t number) {
+  int64_t count = atomic_load_explicit(&work.stretches, memory_order_relaxed);
+  for (int64_t i = 0; i < count; i++)
+    if (!take_stretch(&work.stretch[(number + i) % count], g)) return;
+}
+
+static void* help(void* number) {
   uint32_t seen = atomic_load(&generation);
   for (;;) {
     uint32_t now = atomic_load_explicit(&generation, memory_order_acquire);
@@ -91,7 +104,7 @@ static void* help(void* unused) {
       pthread_mutex_unlock(&lock);
     }
     seen = now;
-    take_parts(seen);
+    take_parts(seen, (int64_t)(intptr_t)number);
   }
   return 0;
 }
@@ -99,7 +112,7 @@ static void* help(void* unused) {
 static void start_helpers(void) {
   while (started < wanted - 1) {
     pthread_t thread;
-    if (pthread_create(&thread, 0, help, 0) != 0) {
+    if (pthread_create(&thread, 0, help, (void*)(intptr_t)(started + 1)) != 0) {
       wanted = started + 1;
       return;
     }
@@ -110,23 +123,32 @@ static void start_helpers(void) {
 
 static void run_together(const GwWave* wave) {
   atomic_store_explicit(&work.wave, wave, memory_order_relaxed);
-  atomic_store_explicit(&work.parts, wave->parts, memory_order_relaxed);
   atomic_store_explicit(&work.left, wave->parts, memory_order_relaxed);
   uint32_t g = atomic_load(&generation) + 1;
-  atomic_store_explicit(&work.ticket, (uint64_t)g << 32, memory_order_release);
+  const int64_t count = wave->parts < wanted ? wave->parts : wanted;
+  atomic_store_explicit(&work.stretches, count, memory_order_relaxed);
+  for (int64_t i = 0; i < count; i++) {
+    const uint64_t first = (uint64_t)(wave->parts * i / count);
+    atomic_store_explicit(&work.stretch[i].stop, wave->parts * (i + 1) / count,
+                          memory_order_relaxed);
+    atomic_store_explicit(&work.stretch[i].ticket, (uint64_t)g << 32 | first,
+                          memory_order_release);
+  }
   atomic_store_explicit(&generation, g, memory_order_seq_cst);
   if (atomic_load(&sleepers) > 0) {
     pthread_mutex_lock(&lock);
     pthread_cond_broadcast(&bell);
     pthread_mutex_unlock(&lock);
   }
-  take_parts(g);
+  take_parts(g, 0);
   for (int i = 0; atomic_load_explicit(&work.left, memory_order_acquire) > 0; i++) {
     if (i < SPINS) pause_briefly();
     else sched_yield();
   }
   /* No helper may look at the parts of this launch once the next one is being written down. */
-  atomic_store_explicit(&work.ticket, (uint64_t)(g + 1) << 32 | 0xffffffffu, memory_order_release);
+  for (int64_t i = 0; i < count; i++)
+    atomic_store_explicit(&work.stretch[i].ticket, (uint64_t)(g + 1) << 32 | 0xffffffffu,
+                          memory_order_release);
 }
 
 static void run_wave(const GwWave* wave) {
