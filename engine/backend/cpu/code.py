@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from engine.backend.cpu.kernels import Kernel
@@ -18,13 +20,15 @@ Address = tuple[int, int]
 class Call(NamedTuple):
     """One phase of a launch. scratch: where its memory begins in the workspace.
 
-    parts: how many may run side by side. refuses: it may give the launch back, see GW_REFUSE.
+    parts: how many may run side by side; work: of one of them, in operations, roughly.
+    refuses: it may give the launch back, see GW_REFUSE.
     numbers: what its function reads behind the addresses.
     """
 
     launch: int
     function: str
     parts: int
+    work: int
     scratch: int
     refuses: bool
     numbers: Sequence[int] = ()
@@ -36,7 +40,17 @@ class Wave(NamedTuple):
     alone: bool
     calls: list[Call]
 
+    def stops(self, threads: int) -> list[int]:
+        """Where stretches of about equal work end, one for each thread, counted in parts."""
+        ends = list(accumulate(call.work for call in self.calls for _ in range(call.parts)))
+        count = min(threads, len(ends), MOST_STRETCHES)
+        return [
+            bisect_right(ends, ends[-1] * number // count) for number in range(1, count)
+        ] + [len(ends)]
 
+
+#: What the runtime has room for.
+MOST_STRETCHES = 64
 #: Waves that run in one go, or the index of a launch that runs by its reference.
 Segment = list[Wave] | int
 
@@ -125,7 +139,8 @@ class Draft:
         phase = kernel.phases[entry.phase]
         name, numbers = self._unit.calls[entry.launch][entry.phase]
         refuses = "GW_REFUSE" in phase.body
-        return Call(entry.launch, name, phase.parts, entry.scratch, refuses, numbers)
+        work = 1 + entry.work // phase.parts
+        return Call(entry.launch, name, phase.parts, work, entry.scratch, refuses, numbers)
 
 
 def _addresses(launch: Launch) -> list[Address]:

@@ -38,6 +38,8 @@ class _Wave(ctypes.Structure):
         ("count", ctypes.c_int64),
         ("parts", ctypes.c_int64),
         ("alone", ctypes.c_int64),
+        ("stops", ctypes.c_void_p),
+        ("stretches", ctypes.c_int64),
     )
 
 
@@ -214,8 +216,13 @@ class _Segment:
             records.append(self._owner.record(call, first))
             first += call.parts
         table = (_Launch * len(records))(*records)
-        self._kept.append(table)
-        return _Wave(ctypes.addressof(table), len(records), first, wave.alone)
+        stops = wave.stops(self._owner.threads)
+        ends = (ctypes.c_int64 * len(stops))(*stops)
+        self._kept += [table, ends]
+        return _Wave(
+            ctypes.addressof(table), len(records), first, wave.alone,
+            ctypes.addressof(ends), len(stops),
+        )  # fmt: skip
 
 
 def _cleared(nbytes: int) -> np.ndarray | None:

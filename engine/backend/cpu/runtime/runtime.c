@@ -21,18 +21,21 @@ typedef struct {
 } GwLaunch;
 
 /* Launches that do not depend on each other: all their parts may run side by side.
- * alone: there is too little work to wake anybody for. */
+ * alone: there is too little work to wake anybody for. stops: the parts are dealt in so many
+ * stretches, which end there. */
 typedef struct {
   const GwLaunch* launches;
   int64_t count;
   int64_t parts;
   int64_t alone;
+  const int64_t* stops;
+  int64_t stretches;
 } GwWave;
 
 enum { MOST_THREADS = 64, SPINS = 4000 };
 
-/* The parts of a wave are dealt in stretches, one a thread: whoever is done with its own helps with
- * the others'. So memory that every step works on in the same parts stays near the same thread. */
+/* A thread begins with a stretch of its own, then helps with the others': so memory that every run
+ * works on in the same parts stays near the same thread. */
 typedef struct {
   _Atomic uint64_t ticket; /* generation << 32 | next part */
   _Atomic int64_t stop;
@@ -125,12 +128,10 @@ static void run_together(const GwWave* wave) {
   atomic_store_explicit(&work.wave, wave, memory_order_relaxed);
   atomic_store_explicit(&work.left, wave->parts, memory_order_relaxed);
   uint32_t g = atomic_load(&generation) + 1;
-  const int64_t count = wave->parts < wanted ? wave->parts : wanted;
-  atomic_store_explicit(&work.stretches, count, memory_order_relaxed);
-  for (int64_t i = 0; i < count; i++) {
-    const uint64_t first = (uint64_t)(wave->parts * i / count);
-    atomic_store_explicit(&work.stretch[i].stop, wave->parts * (i + 1) / count,
-                          memory_order_relaxed);
+  atomic_store_explicit(&work.stretches, wave->stretches, memory_order_relaxed);
+  for (int64_t i = 0; i < wave->stretches; i++) {
+    const uint64_t first = i ? (uint64_t)wave->stops[i - 1] : 0;
+    atomic_store_explicit(&work.stretch[i].stop, wave->stops[i], memory_order_relaxed);
     atomic_store_explicit(&work.stretch[i].ticket, (uint64_t)g << 32 | first,
                           memory_order_release);
   }
@@ -146,7 +147,7 @@ static void run_together(const GwWave* wave) {
     else sched_yield();
   }
   /* No helper may look at the parts of this launch once the next one is being written down. */
-  for (int64_t i = 0; i < count; i++)
+  for (int64_t i = 0; i < wave->stretches; i++)
     atomic_store_explicit(&work.stretch[i].ticket, (uint64_t)(g + 1) << 32 | 0xffffffffu,
                           memory_order_release);
 }
