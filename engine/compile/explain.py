@@ -17,8 +17,8 @@ from engine.ir.passes.conv_epilogue import end_convolutions
 from engine.ir.passes.fuse import fuse
 from engine.ir.passes.memory import ARENA
 from engine.ir.passes.overlap import Span, span
-from engine.ir.passes.sparse import mark_sparse
 from engine.ir.passes.simplify import simplify
+from engine.ir.passes.sparse import mark_sparse
 from engine.ir.structure import transform
 from engine.ir.trace import type_of_leaf
 from engine.nn.module import Module

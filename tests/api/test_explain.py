@@ -16,6 +16,7 @@ def test_a_dry_run_lays_the_step_open_where_that_is_asked_for(http):
         "simplify",
         "fuse",
         "end convolutions",
+        "mark sparse",
     ]
     assert {line["runs_as"] for line in explanation["kernels"]} == {"c"}
     assert explanation["totals"]["kernels"] == len(explanation["kernels"])

@@ -42,11 +42,12 @@ class Wave(NamedTuple):
 
     def stops(self, threads: int) -> list[int]:
         """Where stretches of about equal work end, one for each thread, counted in parts."""
-        ends = list(accumulate(call.work for call in self.calls for _ in range(call.parts)))
+        works = [call.work for call in self.calls for _ in range(call.parts)]
+        ends = list(accumulate(works))
+        middles = [end - work / 2 for end, work in zip(ends, works, strict=True)]
         count = min(threads, len(ends), MOST_STRETCHES)
-        return [
-            bisect_right(ends, ends[-1] * number // count) for number in range(1, count)
-        ] + [len(ends)]
+        cuts = [bisect_right(middles, ends[-1] * n / count) for n in range(1, count)]
+        return [*cuts, len(ends)]
 
 
 #: What the runtime has room for.

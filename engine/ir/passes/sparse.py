@@ -23,7 +23,7 @@ _KEEPING = frozenset(("neg", "abs", "sqrt", "square", "sign", "tanh"))
 
 def mark_sparse(graph: Graph) -> Graph:
     """The same graph, with the attribute `sparse` (left, right) at products of such matrices."""
-    sparse: set[Value] = set()
+    sparse = {value for value, array in graph.constants.items() if not array.any()}
 
     def mark(new: Rewrite, node: Node, inputs: tuple[Value, ...]) -> Sequence[Value] | None:
         sparse.update(v for v, has in zip(node.outputs, _zeros(node, sparse), strict=True) if has)

@@ -28,6 +28,7 @@ def test_the_graph_shrinks_from_pass_to_pass() -> None:
         "simplify",
         "fuse",
         "end convolutions",
+        "mark sparse",
     ]
     nodes = [stage.nodes for stage in found.stages]
     assert nodes == sorted(nodes, reverse=True)
