@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Any, NamedTuple
 
 from engine.backend.cpu.kernels import Kernel
@@ -13,6 +11,8 @@ from engine.backend.cpu.schedule import ALONE, Entry, Schedule, schedule
 from engine.backend.cpu.source import Unit
 from engine.compile.plan import Launch, Plan
 
+#: Operations of a call that is small.
+SMALL = 4_000_000
 #: A buffer of the plan and an offset in it, in bytes.
 Address = tuple[int, int]
 
@@ -40,14 +40,31 @@ class Wave(NamedTuple):
     alone: bool
     calls: list[Call]
 
-    def stops(self, threads: int) -> list[int]:
-        """Where stretches of about equal work end, one for each thread, counted in parts."""
-        works = [call.work for call in self.calls for _ in range(call.parts)]
-        ends = list(accumulate(works))
-        middles = [end - work / 2 for end, work in zip(ends, works, strict=True)]
-        count = min(threads, len(ends), MOST_STRETCHES)
-        cuts = [bisect_right(middles, ends[-1] * n / count) for n in range(1, count)]
-        return [*cuts, len(ends)]
+    def dealt(self, threads: int) -> list[list[int]]:
+        """The parts that each thread begins with, counted through all calls.
+
+        Of every call all threads take some, in order: so a thread works on the same share of what
+        several calls read and write, and it matters little how long those of one call take. A small
+        one is left to one thread if there is as much for the others.
+        """
+        count = min(threads, sum(call.parts for call in self.calls), MOST_STRETCHES)
+        found: list[list[int]] = [[] for _ in range(count)]
+        loads = [0] * count
+        share = sum(call.parts * call.work for call in self.calls) / count
+        first = 0
+        for call in self.calls:
+            work = call.parts * call.work
+            eager = sorted(range(count), key=loads.__getitem__)
+            if work <= min(SMALL, 1.1 * share):
+                shares = {eager[0]: call.parts}
+            else:
+                each, rest = divmod(call.parts, count)
+                shares = {thread: each + (thread in eager[:rest]) for thread in range(count)}
+            for thread, some in shares.items():
+                found[thread] += range(first, first + some)
+                loads[thread] += some * call.work
+                first += some
+        return found
 
 
 #: What the runtime has room for.

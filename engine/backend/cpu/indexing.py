@@ -21,6 +21,7 @@ from engine.backend.cpu.kernels import (
     is_dense,
     one,
     scratch_pointer,
+    strides_of,
 )
 from engine.backend.cpu.loops import aligned
 from engine.backend.cpu.pointwise import Statements, cost
@@ -29,17 +30,24 @@ from engine.compile.plan import Launch
 
 #: Rows are fetched so many turns before they are read; lines of a row that are asked for, at most.
 AHEAD, MOST_LINES, LINE = 8, 4, 64
+#: Numbers that are added up by place, and bytes of the result, that one thread has done before
+#: several have begun. Rows that meet at a place are added in blocks of so many.
+FEW, FEW_BYTES, BLOCK = 32_768, 1 << 20, 64
 _CHECK = "if (place < 0 || place >= {0}) {{ GW_REFUSE(); return; }}"
 
 
 @emitter("embedding", "take")
 def take(launch: Launch) -> Kernel | None:
-    if launch.inputs[1].type.dtype.kind not in "iu":
+    x, index = launch.inputs
+    if index.type.dtype.kind not in "iu":
         return None
+    if index.type.ndim == 1 and is_dense(x):
+        return _take(launch, *strides_of(index))
     return densified(launch, _take)
 
 
-def _take(launch: Launch) -> Kernel:
+def _take(launch: Launch, step: int = 1) -> Kernel:
+    """step: from one element of the index to the next."""
     shape, index = launch.inputs[0].type.shape, launch.inputs[1].type.size
     axis = launch.attrs.get("axis", 0)
     before, size, after = prod(shape[:axis]), shape[axis], prod(shape[axis + 1 :])
@@ -51,10 +59,12 @@ def _take(launch: Launch) -> Kernel:
         body = f"y0[r] = x0[{place}];"
     ahead = ""
     if axis == 0 and nbytes >= LINE:
-        later = f"const int64_t later = (int64_t)x1[GW_MIN(r + {AHEAD}, {loose(index - 1)})];"
+        later = (
+            f"const int64_t later = (int64_t)x1[GW_MIN(r + {AHEAD}, {loose(index - 1)}) * {step}];"
+        )
         ahead = f"{later}\n{_fetched(f'x0 + later * {after}', nbytes)}"
     text = f"""{share("r", before * index, some)} {{
-const int64_t place = (int64_t)x1[r % {loose(index)}];
+const int64_t place = (int64_t)x1[r % {loose(index)} * {step}];
 {_CHECK.format(loose(size))}
 {ahead}
 {body}
@@ -72,9 +82,17 @@ def _fetched(row: str, nbytes: int) -> str:
 
 @emitter("add_rows")
 def add_rows(launch: Launch) -> Kernel | None:
-    x = launch.inputs[0].type
-    if x.dtype.kind != "f" or launch.inputs[1].type.dtype.kind not in "iu":
+    x, index = launch.inputs
+    if x.type.dtype.kind != "f" or index.type.dtype.kind not in "iu":
         return None
+    if x.type.ndim == 2 and index.type.ndim == 1 and launch.attrs["axis"] == 0:
+        down, along = strides_of(x)
+        if along == 1 and _is_few(launch):
+            kind = C_TYPES[x.type.dtype.name]
+            row = Row(kind, "", f"const {kind} v = x0[n * {down} + j];", 1)
+            return _added_at_once(
+                launch, row, index.type.size, x.type.shape[1], launch.attrs["size"]
+            )
     return densified(launch, _add_rows)
 
 
@@ -108,6 +126,8 @@ def fused_rows(launch: Launch) -> Kernel | None:
         loads[i not in steady].append(f"const {source} a{i} = x{i}[{at}];")
     once, each = ("\n".join([*load, *made]) for load, made in zip(loads, body.lines, strict=True))
     row = Row(kind, once, f"{each}\nconst {kind} v = {body.names[roots[0]]};", cost(roots) + 1)
+    if _is_few(launch):
+        return _added_at_once(launch, row, *shape, launch.attrs["size"])
     return _added(launch, row, 1, *shape, launch.attrs["size"])
 
 
@@ -147,6 +167,37 @@ const int64_t place = r % {size}, from = starts[place], to = starts[place + 1];
     return calling(Kernel((Phase(sort), Phase(add, parts)), sorted_bytes(size, count)))
 
 
+def _is_few(launch: Launch) -> bool:
+    """Whether one thread is done soonest."""
+    out = launch.outputs[0].type
+    return launch.inputs[-1].type.size * out.shape[1] <= FEW and out.nbytes <= FEW_BYTES
+
+
+def _added_at_once(launch: Launch, row: Row, count: int, after: int, size: int) -> Kernel:
+    """The rows in their order, each at its place; where too many meet, every place on its own."""
+    nbytes = launch.outputs[0].type.nbytes
+    index = Index(len(launch.inputs) - 1, count, *strides_of(launch.inputs[-1]))
+    body = f"""{declare(launch)}
+{sorted_lists(launch, size)}
+{index.counted(size)}
+int32_t most = 0;
+for (int64_t i = 0; i < {size}; i++) most = GW_MAX(most, starts[i + 2]);
+if (most <= {BLOCK}) {{
+memset(y0, 0, {nbytes});
+for (int64_t n = 0; n < {count}; n++) {{
+{row.kind}* y = y0 + {index.at("n")} * {after};
+{row.over(str(after), f"const int64_t j = k;{chr(10)}{row.each}{chr(10)}y[k] += v;")}
+}}
+return;
+}}
+{index.ordered(size)}
+for (int64_t r = 0; r < {size}; r++) {{
+const int64_t from = starts[r], to = starts[r + 1];
+{_sum_of_rows(row, after)}
+}}"""
+    return calling(one(body, scratch=sorted_bytes(size, count)))
+
+
 def sorted_bytes(size: int, count: int) -> int:
     return 4 * (size + 2 + count)
 
@@ -161,14 +212,34 @@ def sorted_lists(launch: Launch, size: int) -> str:
 
 def sort_places(size: int, count: int, place: int) -> str:
     """Lines that fill both lists from input `place`, counting first."""
-    return f"""memset(starts, 0, {4 * (size + 2)});
-for (int64_t i = 0; i < {count}; i++) {{
-const int64_t place = (int64_t)x{place}[i];
+    index = Index(place, count)
+    return f"{index.counted(size)}\n{index.ordered(size)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """Places of `count` rows: the input of that number, elements `step` apart."""
+
+    number: int
+    count: int
+    step: int = 1
+
+    def at(self, row: str) -> str:
+        return f"(int64_t)x{self.number}[{row} * {self.step}]"
+
+    def counted(self, size: int) -> str:
+        """How many rows there are for place i, in starts[i + 2]."""
+        return f"""memset(starts, 0, {4 * (size + 2)});
+for (int64_t i = 0; i < {self.count}; i++) {{
+const int64_t place = {self.at("i")};
 {_CHECK.format(size)}
 starts[place + 2]++;
-}}
-for (int64_t i = 0; i < {size}; i++) starts[i + 2] += starts[i + 1];
-for (int64_t i = 0; i < {count}; i++) order[starts[(int64_t)x{place}[i] + 1]++] = (int32_t)i;"""
+}}"""
+
+    def ordered(self, size: int) -> str:
+        """Both lists, of what was counted."""
+        return f"""for (int64_t i = 0; i < {size}; i++) starts[i + 2] += starts[i + 1];
+for (int64_t i = 0; i < {self.count}; i++) order[starts[{self.at("i")} + 1]++] = (int32_t)i;"""
 
 
 def _sum_of_rows(row: Row, after: int) -> str:
@@ -189,7 +260,7 @@ for (int64_t i = from; i < to; i++) {{
 for (int64_t k = 0; k < {after}; k++) y0[r * {after} + k] = ({c})total[k];"""
     return f"""{c}* y = y0 + r * {after};
 if (from == to) {{ memset(y, 0, {after} * sizeof *y); continue; }}
-if (to - from <= 64) {{
+if (to - from <= {BLOCK}) {{
 int64_t i = from;
 {{
 {number}
@@ -207,7 +278,7 @@ double total[{width}] = {{0}};
 {c} block[{width}];
 for (int64_t i = from; i < to;) {{
 for (int64_t k = 0; k < wide; k++) block[k] = 0;
-for (int64_t end = GW_MIN(to, i + 64); i < end; i++) {{
+for (int64_t end = GW_MIN(to, i + {BLOCK}); i < end; i++) {{
 {number}
 {row.over("wide", f"const int64_t j = column + k;{chr(10)}{row.each}{chr(10)}block[k] += v;")}
 }}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 from engine.backend.cpu.functions import loose
 from engine.backend.cpu.kernels import (
@@ -18,6 +19,7 @@ from engine.backend.cpu.kernels import (
     strides_of,
 )
 from engine.backend.cpu.loops import Loop
+from engine.backend.cpu.shares import share
 from engine.compile.plan import Launch, Slot
 from engine.ir.layout import c_strides
 from engine.ir.passes.memory import Place
@@ -77,8 +79,10 @@ def cast(launch: Launch) -> Kernel:
 
 @emitter("cat")
 def cat(launch: Launch) -> Kernel:
-    """Every input has parts of its own."""
+    """Where all inputs are dense, a part takes some rows of each; else every input has its own."""
     target, axis = launch.outputs[0], launch.attrs["axis"]
+    if prod(target.type.shape[:axis]) > 1 and all(map(is_dense, (*launch.inputs, target))):
+        return _beside(launch)
     c, step = words(target), strides_of(target)[axis]
     lines, done, start = [], 0, 0
     for place, source in enumerate(launch.inputs):
@@ -93,6 +97,20 @@ def cat(launch: Launch) -> Kernel:
         start += source.type.shape[axis]
         done += loop.parts
     return one("\n".join(lines), done)
+
+
+def _beside(launch: Launch) -> Kernel:
+    """Rows of dense inputs beside each other: what a row reads and writes lies near one thread."""
+    target, axis = launch.outputs[0].type, launch.attrs["axis"]
+    rows, whole = prod(target.shape[:axis]), target.nbytes // prod(target.shape[:axis])
+    parts, some = cut(rows, target.nbytes)
+    lines, start = [], 0
+    for place, source in enumerate(launch.inputs):
+        length = source.type.nbytes // rows
+        lines.append(f"memcpy(y + {start}, (const char*)p[{place}] + r * {length}, {length});")
+        start += length
+    head = f"{share('r', rows, some)} {{\nchar* y = (char*)p[{len(launch.inputs)}] + r * {whole};"
+    return one("\n".join([head, *lines, "}"]), parts)
 
 
 @emitter("unslice")

@@ -9,6 +9,7 @@ import ctypes
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cache, cached_property, partial
+from itertools import accumulate
 from time import perf_counter
 from typing import Any
 
@@ -38,6 +39,7 @@ class _Wave(ctypes.Structure):
         ("count", ctypes.c_int64),
         ("parts", ctypes.c_int64),
         ("alone", ctypes.c_int64),
+        ("order", ctypes.c_void_p),
         ("stops", ctypes.c_void_p),
         ("stretches", ctypes.c_int64),
     )
@@ -216,12 +218,13 @@ class _Segment:
             records.append(self._owner.record(call, first))
             first += call.parts
         table = (_Launch * len(records))(*records)
-        stops = wave.stops(self._owner.threads)
-        ends = (ctypes.c_int64 * len(stops))(*stops)
-        self._kept += [table, ends]
+        dealt = wave.dealt(self._owner.threads)
+        order = (ctypes.c_int64 * first)(*(part for found in dealt for part in found))
+        stops = (ctypes.c_int64 * len(dealt))(*accumulate(map(len, dealt)))
+        self._kept += [table, order, stops]
         return _Wave(
             ctypes.addressof(table), len(records), first, wave.alone,
-            ctypes.addressof(ends), len(stops),
+            ctypes.addressof(order), ctypes.addressof(stops), len(dealt),
         )  # fmt: skip
 
 

@@ -353,9 +353,12 @@ void gw_gemm(int64_t rows, int64_t columns, int64_t depth, const float* a, int64
 void gw_gemm_sparse(int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t a_row,
                     int64_t a_step, const float* b, int64_t b_row, int64_t b_step, float* c,
                     int64_t c_row) {
-  if (!gw_sparse(rows, columns, depth, gw_evenly(depth, GW_DEPTH, 8), a, a_row, a_step, b, b_row,
-                 b_step, c, c_row))
+  const int64_t deepest = gw_evenly(depth, GW_DEPTH, 8), main = gw_sparse_columns(columns);
+  if (!gw_sparse(rows, main, depth, deepest, a, a_row, a_step, b, b_row, b_step, c, c_row))
     gw_gemm(rows, columns, depth, a, a_row, a_step, b, b_row, b_step, c, c_row);
+  else if (main < columns)
+    gw_gemm(rows, columns - main, depth, a, a_row, a_step, b + main * b_step, b_row, b_step,
+            c + main, c_row);
 }
 #endif
 #endif

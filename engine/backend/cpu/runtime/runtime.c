@@ -21,13 +21,14 @@ typedef struct {
 } GwLaunch;
 
 /* Launches that do not depend on each other: all their parts may run side by side.
- * alone: there is too little work to wake anybody for. stops: the parts are dealt in so many
- * stretches, which end there. */
+ * alone: there is too little work to wake anybody for. order: the parts as they are dealt, in so
+ * many stretches, which end at `stops`. */
 typedef struct {
   const GwLaunch* launches;
   int64_t count;
   int64_t parts;
   int64_t alone;
+  const int64_t* order;
   const int64_t* stops;
   int64_t stretches;
 } GwWave;
@@ -79,7 +80,7 @@ static int take_stretch(Stretch* stretch, uint32_t g) {
     if (part >= atomic_load_explicit(&stretch->stop, memory_order_relaxed)) return 1;
     const GwWave* wave = atomic_load_explicit(&work.wave, memory_order_relaxed);
     if (!atomic_compare_exchange_weak(&stretch->ticket, &ticket, ticket + 1)) continue;
-    run_part(wave, part);
+    run_part(wave, wave->order[part]);
     atomic_fetch_sub_explicit(&work.left, 1, memory_order_release);
   }
 }

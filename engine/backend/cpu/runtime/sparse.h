@@ -168,9 +168,8 @@ static const GwSparseRows gw_sparse_rows[GW_SPANS + 1] = {
 #endif
 };
 
-/* `width` columns of b as rows `pitch` apart, whole spans of them; what is missing is 0. Whether
- * all are finite. */
-static int gw_sparse_panel(int64_t depth, int64_t width, int64_t pitch, const float* b,
+/* `width` columns of b as rows `pitch` apart, whole spans of them; what is missing is 0. */
+static void gw_sparse_panel(int64_t depth, int64_t width, int64_t pitch, const float* b,
                            int64_t b_row, int64_t b_step, float* to) {
   const int64_t wide = (width + GW_SPAN - 1) / GW_SPAN * GW_SPAN;
   int64_t ready = 0, whole = depth / 8 * 8;
@@ -189,10 +188,15 @@ static int gw_sparse_panel(int64_t depth, int64_t width, int64_t pitch, const fl
     for (int64_t j = ready; j < width; j++) to[k * pitch + j] = b[k * b_row + j * b_step];
     for (int64_t j = width; j < wide; j++) to[k * pitch + j] = 0;
   }
+}
+
+/* Whether all of a panel is finite. */
+static int gw_sparse_finite(int64_t depth, int64_t wide, int64_t pitch, const float* panel) {
+  const int64_t whole = depth / 4 * 4;
   GwSpan sum[4];
   for (int i = 0; i < 4; i++) sum[i] = gw_span_all(0);
   for (int64_t j = 0; j < wide; j += GW_SPAN) {
-    const float* at = to + j;
+    const float* at = panel + j;
     for (int64_t k = 0; k < whole; k += 4, at += 4 * pitch)
 #pragma GCC unroll 4
       for (int i = 0; i < 4; i++)
@@ -207,8 +211,13 @@ static int gw_sparse_panel(int64_t depth, int64_t width, int64_t pitch, const fl
   return all == 0;
 }
 
-/* Whether enough numbers of a are 0, as some of its lines tell. */
-static int gw_has_zeros(int64_t rows, int64_t depth, const float* a, int64_t row, int64_t step) {
+/* How many of a hundred numbers of a are 0, as some of its lines tell; 0 where it is not worth
+ * making lists of. */
+static int64_t gw_zeros(int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t row,
+                        int64_t step) {
+  if (rows < GW_SPARSE_ROWS || columns < GW_SPARSE_COLUMNS || depth < GW_SPARSE_DEPTH ||
+      (step != 1 && row != 1))
+    return 0;
   const int64_t lines = step == 1 ? rows : depth, length = step == 1 ? depth : rows;
   const int64_t looks = GW_MIN(GW_LOOKS, lines), pitch = step == 1 ? row : step;
   int64_t zeros = 0;
@@ -218,7 +227,7 @@ static int gw_has_zeros(int64_t rows, int64_t depth, const float* a, int64_t row
     for (int64_t j = 0; j < length; j++) here += line[j] == 0;
     zeros += here;
   }
-  return zeros * 100 >= looks * length * GW_ZEROS;
+  return zeros * 100 / (looks * length);
 }
 
 /* Memory for a product of at most so many rows at a time. */
@@ -252,11 +261,15 @@ static int gw_sparse_product(int64_t rows, int64_t columns, int64_t depth, int64
                  lists, count);
         for (int64_t j = 0; j < columns; j += broad) {
           const int64_t width = GW_MIN(broad, columns - j);
-          if (!gw_sparse_panel(deep, width, broad, b + k * b_row + j * b_step, b_row, b_step,
-                               panel))
-            return 0;
-          gw_sparse_rows[(width + GW_SPAN - 1) / GW_SPAN](
-              some, (width - 1) % GW_SPAN + 1, lists, count, panel, to + j, to_row, k > from);
+          const int64_t across = (width + GW_SPAN - 1) / GW_SPAN;
+          const float* columns_of = b + k * b_row + j * b_step;
+          if (b_step != 1 || b_row != broad || width != broad) { /* it is no panel as it lies */
+            gw_sparse_panel(deep, width, broad, columns_of, b_row, b_step, panel);
+            columns_of = panel;
+          }
+          if (!gw_sparse_finite(deep, across * GW_SPAN, broad, columns_of)) return 0;
+          gw_sparse_rows[across](some, (width - 1) % GW_SPAN + 1, lists, count, columns_of, to + j,
+                                 to_row, k > from);
         }
       }
       for (int64_t r = 0; from && r < some; r++)
@@ -266,26 +279,32 @@ static int gw_sparse_product(int64_t rows, int64_t columns, int64_t depth, int64
   return 1;
 }
 
-/* Whether a matrix is large enough, and has zeros enough, to be made lists of. */
-static int gw_is_sparse(int64_t rows, int64_t columns, int64_t depth, const float* a,
-                        int64_t a_row, int64_t a_step) {
-  return rows >= GW_SPARSE_ROWS && columns >= GW_SPARSE_COLUMNS && depth >= GW_SPARSE_DEPTH &&
-         (a_step == 1 || a_row == 1) && gw_has_zeros(rows, depth, a, a_row, a_step);
-}
 #endif
 
-/* The product if a has many zeros, or b: then it is that of the turned matrices, turned. 0, and c
- * is to be made anew, if neither has. */
+/* Columns that are worth a product without zeros: a panel of a few more would cost as much as one of
+ * a whole span. */
+static inline int64_t gw_sparse_columns(int64_t columns) {
+#ifdef GW_SPARSE
+  const int64_t whole = GW_SPANS * GW_SPAN, rest = columns % whole;
+  if (columns > whole && rest <= GW_SPAN / 2) return columns - rest;
+#endif
+  return columns;
+}
+
+/* The product if a has many zeros, or b has more: then it is that of the turned matrices, turned. 0,
+ * and c is to be made anew, if neither has. */
 static int gw_sparse(int64_t rows, int64_t columns, int64_t depth, int64_t deepest, const float* a,
                      int64_t a_row, int64_t a_step, const float* b, int64_t b_row, int64_t b_step,
                      float* c, int64_t c_row) {
 #ifdef GW_SPARSE
-  if (gw_is_sparse(rows, columns, depth, a, a_row, a_step)) {
+  const int64_t left = gw_zeros(rows, columns, depth, a, a_row, a_step);
+  const int64_t right = gw_zeros(columns, rows, depth, b, b_step, b_row);
+  if (left < GW_ZEROS && right < GW_ZEROS) return 0;
+  if (left >= right) {
     void* room = gw_workspace(gw_sparse_room(rows, columns, depth, deepest));
     return room && gw_sparse_product(rows, columns, depth, deepest, a, a_row, a_step, b, b_row,
                                      b_step, c, c_row, room);
   }
-  if (!gw_is_sparse(columns, rows, depth, b, b_step, b_row)) return 0;
   const size_t turned_size = sizeof(float) * (size_t)(rows * columns + 16) / 64 * 64;
   float* turned = gw_workspace(turned_size + gw_sparse_room(columns, rows, depth, deepest));
   if (!turned || !gw_sparse_product(columns, rows, depth, deepest, b, b_step, b_row, a, a_step,

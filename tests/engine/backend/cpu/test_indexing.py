@@ -45,11 +45,24 @@ def test_rows_added_up_by_place():
     check("add_rows", [numbers(700), index[:, 0].astype(np.uint32)], axis=0, size=51)
 
 
-def test_many_rows_of_one_place_keep_their_digits():
-    rows = np.full((100_000, 2), 0.1, np.float32)
-    arrays = [rows, np.zeros(100_000, np.int64)]
+@pytest.mark.parametrize("size", [3, 50, 2000])
+def test_columns_of_a_matrix_are_added_up_where_they_lie(size):
+    def f(x, index):
+        found = apply("add_rows", x[:, 5:22], index[:, 1], axis=0, size=size)
+        return found, apply("take", found, index[:, 2], axis=0)
+
+    given = [numbers(700, 40), places(size, 700, 3)]
+    graph = of_function(f, given)
+    for one, other in zip(run(graph, given), interpreted(graph, given), strict=True):
+        close(one, other)
+
+
+@pytest.mark.parametrize("count", [100_000, 16_000])
+def test_many_rows_of_one_place_keep_their_digits(count):
+    rows = np.full((count, 2), 0.1, np.float32)
+    arrays = [rows, np.zeros(count, np.int64)]
     (found,) = run(of_op("add_rows", arrays, axis=0, size=2), arrays)
-    close(found, np.array([[10_000, 10_000], [0, 0]], np.float32), 1e-6)
+    close(found, np.array([[count / 10, count / 10], [0, 0]], np.float32), 1e-6)
 
 
 @pytest.mark.parametrize("wrong", [[1, 2], [0, 5, 3], [0, 9]])

@@ -85,7 +85,9 @@ def test_no_bit_is_another(shape: tuple[int, int, int], zeros: tuple[float, floa
         b = matrix(depth, columns, zeros=zeros[1], turned=second, seed=2)
         done, found = call("sparse", a, b)
         assert done
-        np.testing.assert_array_equal(found, call("dense", a, b)[1])
+        expected = call("dense", a, b)[1]
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(call("either", a, b)[1], expected)
 
 
 def test_full_matrices_are_left_to_the_dense_product() -> None:
