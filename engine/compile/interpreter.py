@@ -52,8 +52,7 @@ class Interpreter:
 
         They are views of memory that the next run writes to: copy what is to be kept.
         """
-        for index, view in self._fed:
-            np.copyto(view, inputs[index], casting="no")
+        self.feed(inputs)
         with np.errstate(all="ignore"):
             task = None
             try:
@@ -64,10 +63,18 @@ class Interpreter:
                 raise
         return self._results
 
+    def feed(self, inputs: Sequence[Any]) -> None:
+        """Put the inputs that are not resident where the plan reads them."""
+        for index, view in self._fed:
+            array = inputs[index]
+            if array.dtype != view.dtype:
+                name = self.plan.inputs[index].name
+                raise TypeError(f"{name} must be {view.dtype.name}, got {array.dtype.name}")
+            view[...] = array
+
     def spent(self, inputs: Sequence[Any]) -> dict[int, float]:
         """Run once; the seconds that each launch took."""
-        for index, view in self._fed:
-            np.copyto(view, inputs[index], casting="no")
+        self.feed(inputs)
         found: dict[int, float] = {}
         with np.errstate(all="ignore"):
             for index, task in enumerate(self._tasks):

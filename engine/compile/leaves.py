@@ -35,12 +35,17 @@ def array_of(leaf: Any) -> np.ndarray:
 
 def read(tree: Any) -> tuple[list[np.ndarray], Hashable]:
     """The arrays of a tree, and a key of all that a plan depends on: form, shapes and dtypes."""
-    if type(tree) is dict and all(type(array) is np.ndarray for array in tree.values()):
-        # most batches: no walk, and a key that is soon compared
-        key = tuple([(name, array.dtype, array.shape) for name, array in tree.items()])
-        return list(tree.values()), (dict, key)
+    # most batches: no walk, and a key that is soon compared
+    if type(tree) is dict:
+        found: list[Any] = [dict]
+        for name, array in tree.items():
+            if type(array) is not np.ndarray:
+                break
+            found += (name, array.dtype, array.shape)
+        else:
+            return list(tree.values()), tuple(found)
     if type(tree) is tuple:
-        found: list[Any] = [tuple]
+        found = [tuple]
         for array in tree:
             if type(array) is not np.ndarray:
                 break

@@ -86,8 +86,7 @@ class Native(Interpreter):
         return len(self.code.addresses) - len(self.code.references)
 
     def run(self, inputs: Sequence[Any]) -> list[np.ndarray]:
-        for index, view in self._fed:
-            np.copyto(view, inputs[index], casting="no")
+        self.feed(inputs)
         if self._whole is not None:
             self._whole(None)
             return self._results
@@ -101,8 +100,7 @@ class Native(Interpreter):
 
     def timed(self, inputs: Sequence[Any]) -> list[tuple[list[int], float]]:
         """Run once; the launches of every wave and the seconds it took (references: one each)."""
-        for index, view in self._fed:
-            np.copyto(view, inputs[index], casting="no")
+        self.feed(inputs)
         found: list[tuple[list[int], float]] = []
         with self.around_references():
             for segment in self._segments:
