@@ -150,7 +150,8 @@ static void run_together(const GwWave* wave) {
   /* No helper may look at the parts of this launch once the next one is being written down. */
   for (int64_t i = 0; i < wave->stretches; i++)
     atomic_store_explicit(&work.stretch[i].ticket, (uint64_t)(g + 1) << 32 | 0xffffffffu,
-                          memory_order_release);
+                          memory_order_relaxed);
+  atomic_thread_fence(memory_order_release);
 }
 
 static void run_wave(const GwWave* wave) {
