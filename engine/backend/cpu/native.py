@@ -216,7 +216,7 @@ class _Segment:
             records.append(self._owner.record(call, first))
             first += call.parts
         table = (_Launch * len(records))(*records)
-        dealt = wave.dealt(self._owner.threads)
+        dealt = [] if wave.alone else wave.dealt(self._owner.threads)
         order = (ctypes.c_int64 * first)(*(part for found in dealt for part in found))
         stops = (ctypes.c_int64 * len(dealt))(*accumulate(map(len, dealt)))
         self._kept += [table, order, stops]
