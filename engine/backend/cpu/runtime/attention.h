@@ -45,6 +45,8 @@ GW_SHARED void gw_back_done(const GwAttention* t, float* into_k, float* into_v,
                             const GwBackward* w);
 
 #ifdef GW_LIBRARY
+#include "turns.h"
+
 static inline int64_t gw_attend_padded(int64_t n, int64_t step) {
   return (n + step - 1) / step * step;
 }
@@ -113,37 +115,13 @@ static void gw_attend_pack(const float* x, int64_t row, int64_t rows, int64_t co
   memset(out + rows * wide, 0, (size_t)((height - rows) * wide) * sizeof(float));
 }
 
-/* Eight rows of eight turned round. */
-static inline void gw_attend_square(const float* x, int64_t row, float* out, int64_t out_row) {
-#if defined(__AVX2__)
-  __m256 r[8], t[8];
-  for (int i = 0; i < 8; i++) r[i] = _mm256_loadu_ps(x + i * row);
-  for (int i = 0; i < 8; i += 2) {
-    t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
-    t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
-  }
-  for (int i = 0; i < 8; i += 4)
-    for (int j = 0; j < 2; j++) {
-      r[i + 2 * j] = _mm256_shuffle_ps(t[i + j], t[i + j + 2], 0x44);
-      r[i + 2 * j + 1] = _mm256_shuffle_ps(t[i + j], t[i + j + 2], 0xee);
-    }
-  for (int i = 0; i < 4; i++) {
-    _mm256_storeu_ps(out + i * out_row, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
-    _mm256_storeu_ps(out + (i + 4) * out_row, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
-  }
-#else
-  for (int i = 0; i < 8; i++)
-    for (int j = 0; j < 8; j++) out[j * out_row + i] = x[i * row + j];
-#endif
-}
-
 /* Up to `keys` rows of x turned round: [deep][wide], padded with zeros. */
 static void gw_attend_turn(const float* x, int64_t row, int64_t keys, int64_t count, int64_t deep,
                            int64_t wide, float* out) {
   int64_t whole = keys / 8 * 8, full = count / 8 * 8;
   for (int64_t i = 0; i < whole; i += 8)
     for (int64_t j = 0; j < full; j += 8)
-      gw_attend_square(x + i * row + j, row, out + j * wide + i, wide);
+      gw_turn(x + i * row + j, row, out + j * wide + i, wide);
   for (int64_t j = 0; j < count; j++) {
     for (int64_t i = j < full ? whole : 0; i < keys; i++) out[j * wide + i] = x[i * row + j];
     for (int64_t i = keys; i < wide; i++) out[j * wide + i] = 0;

@@ -109,30 +109,6 @@ static const GwTileProduct gw_tiles[2][GW_TILE_ROWS + 1] = {
     },
 };
 
-/* `width` columns of b as a panel of `wide` numbers a row; what is missing of it is 0. */
-static void gw_pack_panel(int64_t depth, int64_t width, int64_t wide, const float* b,
-                          int64_t b_row, int64_t b_step, float* to) {
-  if (width == GW_TILE_WIDTH && b_step == 1) {
-    for (int64_t k = 0; k < depth; k++) {
-      gw_store(to + k * GW_TILE_WIDTH, gw_load(b + k * b_row));
-      gw_store(to + k * GW_TILE_WIDTH + GW_LANES, gw_load(b + k * b_row + GW_LANES));
-    }
-    return;
-  }
-  int64_t turned = 0, whole = depth / 8 * 8;
-  if (b_row == 1 && b_step != 1)
-    for (; turned + 8 <= width; turned += 8) {
-      for (int64_t k = 0; k < whole; k += 8)
-        gw_turn(b + turned * b_step + k, b_step, to + k * wide + turned, wide);
-      for (int64_t k = whole; k < depth; k++)
-        for (int64_t j = turned; j < turned + 8; j++) to[k * wide + j] = b[j * b_step + k];
-    }
-  for (int64_t k = 0; k < depth; k++) {
-    for (int64_t j = turned; j < width; j++) to[k * wide + j] = b[k * b_row + j * b_step];
-    for (int64_t j = width; j < wide; j++) to[k * wide + j] = 0;
-  }
-}
-
 /* Rows of a in groups as tall as a tile, [depth][tall] each; the last as tall as what is left.
  * Several groups at once: rows that lie side by side are read by whole lines, and a vector of each
  * group is written over the end of the one before. */

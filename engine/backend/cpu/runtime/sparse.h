@@ -168,28 +168,6 @@ static const GwSparseRows gw_sparse_rows[GW_SPANS + 1] = {
 #endif
 };
 
-/* `width` columns of b as rows `pitch` apart, whole spans of them; what is missing is 0. */
-static void gw_sparse_panel(int64_t depth, int64_t width, int64_t pitch, const float* b,
-                           int64_t b_row, int64_t b_step, float* to) {
-  const int64_t wide = (width + GW_SPAN - 1) / GW_SPAN * GW_SPAN;
-  int64_t ready = 0, whole = depth / 8 * 8;
-  if (b_step == 1)
-    for (; ready + GW_SPAN <= width; ready += GW_SPAN)
-      for (int64_t k = 0; k < depth; k++)
-        gw_span_store(to + k * pitch + ready, gw_span_load(b + k * b_row + ready));
-  else if (b_row == 1)
-    for (; ready + 8 <= width; ready += 8) {
-      for (int64_t k = 0; k < whole; k += 8)
-        gw_turn(b + ready * b_step + k, b_step, to + k * pitch + ready, pitch);
-      for (int64_t k = whole; k < depth; k++)
-        for (int64_t j = ready; j < ready + 8; j++) to[k * pitch + j] = b[j * b_step + k];
-    }
-  for (int64_t k = 0; k < depth; k++) {
-    for (int64_t j = ready; j < width; j++) to[k * pitch + j] = b[k * b_row + j * b_step];
-    for (int64_t j = width; j < wide; j++) to[k * pitch + j] = 0;
-  }
-}
-
 /* Whether all of a panel is finite. */
 static int gw_sparse_finite(int64_t depth, int64_t wide, int64_t pitch, const float* panel) {
   const int64_t whole = depth / 4 * 4;
@@ -264,7 +242,7 @@ static int gw_sparse_product(int64_t rows, int64_t columns, int64_t depth, int64
           const int64_t across = (width + GW_SPAN - 1) / GW_SPAN;
           const float* columns_of = b + k * b_row + j * b_step;
           if (b_step != 1 || b_row != broad || width != broad) { /* it is no panel as it lies */
-            gw_sparse_panel(deep, width, broad, columns_of, b_row, b_step, panel);
+            gw_pack_panel(deep, width, broad, columns_of, b_row, b_step, panel);
             columns_of = panel;
           }
           if (!gw_sparse_finite(deep, across * GW_SPAN, broad, columns_of)) return 0;

@@ -72,4 +72,32 @@ GW_INLINE void gw_turn(const float* b, int64_t b_row, float* to, int64_t to_row)
     for (int j = 0; j < 8; j++) to[j * to_row + i] = b[i * b_row + j];
 #endif
 }
+
+/* `width` columns of b as a panel of `wide` numbers a row; what is missing of it is 0. */
+static void gw_pack_panel(int64_t depth, int64_t width, int64_t wide, const float* b,
+                          int64_t b_row, int64_t b_step, float* to) {
+  if (width == wide && wide == 2 * GW_LANES && b_step == 1) {
+    for (int64_t k = 0; k < depth; k++) {
+      gw_store(to + k * wide, gw_load(b + k * b_row));
+      gw_store(to + k * wide + GW_LANES, gw_load(b + k * b_row + GW_LANES));
+    }
+    return;
+  }
+  int64_t ready = 0, whole = depth / 8 * 8;
+  if (b_step == 1)
+    for (; ready + GW_LANES <= width; ready += GW_LANES)
+      for (int64_t k = 0; k < depth; k++)
+        gw_store(to + k * wide + ready, gw_load(b + k * b_row + ready));
+  else if (b_row == 1)
+    for (; ready + 8 <= width; ready += 8) {
+      for (int64_t k = 0; k < whole; k += 8)
+        gw_turn(b + ready * b_step + k, b_step, to + k * wide + ready, wide);
+      for (int64_t k = whole; k < depth; k++)
+        for (int64_t j = ready; j < ready + 8; j++) to[k * wide + j] = b[j * b_step + k];
+    }
+  for (int64_t k = 0; k < depth; k++) {
+    for (int64_t j = ready; j < width; j++) to[k * wide + j] = b[k * b_row + j * b_step];
+    for (int64_t j = width; j < wide; j++) to[k * wide + j] = 0;
+  }
+}
 #endif
