@@ -13,6 +13,8 @@ from engine.compile.plan import Launch, Plan
 
 #: Operations of a call that is small.
 SMALL = 4_000_000
+#: Threads that the runtime deals parts to: MOST_THREADS of `runtime.c`.
+MOST_STRETCHES = 64
 #: A buffer of the plan and an offset in it, in bytes.
 Address = tuple[int, int]
 
@@ -67,8 +69,6 @@ class Wave(NamedTuple):
         return found
 
 
-#: What the runtime has room for.
-MOST_STRETCHES = 64
 #: Waves that run in one go, or the index of a launch that runs by its reference.
 Segment = list[Wave] | int
 

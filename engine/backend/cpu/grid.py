@@ -18,9 +18,10 @@ PACKED = 128
 #: of transposed rows: packed, or read where it lies, by the distance between two of a row.
 PART_CYCLES = 1200
 PANEL, PLAIN, TURNED, APART = 0.45, 0.2, 0.35, 1 / 1500
-#: The same where most of a is left out: rows of lists, share of the work that is done, and columns
-#: that cost as much as looking up a number of a list does.
-ROWS, LIST, TURNED_LIST, DONE, LOOKED_UP = 16, 0.8, 1.2, 0.6, 12
+#: The same where zeros are left out: rows that are made lists at a time, cycles of a number of a
+#: list, columns of a panel, share of the work that is done, and columns that cost as much as to
+#: look up a number of a list.
+ROWS, LIST, TURNED_LIST, BROAD, DONE, LOOKED_UP = 16, 0.8, 1.2, 128, 0.6, 12
 #: Numbers of threads that a grid should suit, and how much each of them counts.
 CROWDS = ((1, 1.0), (2, 2.0), (4, 1.0), (8, 1.0))
 _COUNTS = (1, 2, 3, 4, 6, 8, 12, 16)
@@ -114,7 +115,7 @@ def _cost(grid: Grid, depth: int, turned: bool) -> float:
 def _sparse_cost(grid: Grid, depth: int, turned: bool) -> float:
     height, width = grid.down.most, _up(grid.across.most, WIDE)
     packing = depth * (PANEL * width + (TURNED_LIST if turned else LIST) * height)
-    panels = -(-width // PACKED)
+    panels = -(-width // BROAD)
     work = DONE * height * (width + panels * LOOKED_UP) * depth / 16
     return _total(grid, work + packing)
 

@@ -154,7 +154,7 @@ def _added(
     """First the order of the rows, sorted by place; then every place adds up its own."""
     if max(count, size) > 2**31 - 2:
         return None
-    place = len(launch.inputs) - 1
+    index = Index(len(launch.inputs) - 1, count)
     head = f"{declare(launch)}\n{sorted_lists(launch, size)}"
     parts, some = cut(before * size, before * (count * row.work + size) * after)
     add = f"""{head}
@@ -163,7 +163,7 @@ const int64_t place = r % {size}, from = starts[place], to = starts[place + 1];
 {rows}
 {_sum_of_rows(row, after)}
 }}"""
-    sort = f"{head}\n{sort_places(size, count, place)}"
+    sort = f"{head}\n{index.counted(size)}\n{index.ordered(size)}"
     return calling(Kernel((Phase(sort), Phase(add, parts)), sorted_bytes(size, count)))
 
 
@@ -208,12 +208,6 @@ def sorted_lists(launch: Launch, size: int) -> str:
         f"int32_t* starts = (void*){scratch_pointer(launch)};\n"
         f"int32_t* order = starts + {size + 2};"
     )
-
-
-def sort_places(size: int, count: int, place: int) -> str:
-    """Lines that fill both lists from input `place`, counting first."""
-    index = Index(place, count)
-    return f"{index.counted(size)}\n{index.ordered(size)}"
 
 
 @dataclass(frozen=True, slots=True)
