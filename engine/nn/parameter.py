@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from engine import dtypes
+from engine import aligned, dtypes
 from engine.errors import StateError
 from engine.ir.graph import TensorType
 from engine.keyed import Draws
@@ -70,7 +70,7 @@ class _Leaf(Tensor):
 
     def init(self, seed: int, name: str) -> None:
         """Fill by the rule, drawing from Philox keyed by the seed and the name."""
-        self.data = self.rule(self.shape, Draws(seed, name)).astype(self.dtype)
+        self.data = aligned.copy(self.rule(self.shape, Draws(seed, name)), self.dtype)
         self.grad = None
 
     def change_dtype(self, dtype: np.dtype) -> None:

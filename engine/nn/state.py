@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from engine import aligned
 from engine.errors import StateError
 from engine.nn.parameter import Uninitialised
 from engine.tensor import Tensor
@@ -47,7 +48,7 @@ def fill(leaf: Tensor, array: Any) -> None:
     if isinstance(data, Uninitialised) or (
         isinstance(data, np.ndarray) and not data.flags.writeable
     ):
-        leaf.data = np.array(array, dtype=leaf.dtype)
+        leaf.data = aligned.copy(array, leaf.dtype)
     elif isinstance(array, np.ndarray) and not isinstance(data, np.ndarray):  # a CuPy array
         data.set(np.ascontiguousarray(array, dtype=data.dtype))
     else:

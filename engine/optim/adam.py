@@ -7,7 +7,7 @@ from math import log
 from typing import Any
 
 from engine.nn.parameter import Parameter
-from engine.ops.elementwise import expm1, maximum, sqrt
+from engine.ops.elementwise import expm1, maximum, rsqrt, sqrt
 from engine.ops.pointwise import pointwise
 from engine.ops.scalar import Expr
 from engine.optim.optimizer import Group, Optimizer, State
@@ -22,7 +22,7 @@ def _correction(beta: float, step: Expr) -> Any:
 
 def _scale(beta: float, step: Expr) -> Any:
     """1 / sqrt(1 - beta^step): once for all elements, which then need no division by the root."""
-    return 1.0 / sqrt(_correction(beta, step))
+    return rsqrt(_correction(beta, step))
 
 
 def _decayed(p: Expr, g: Expr, lr: Expr, weight_decay: float, decoupled: bool) -> tuple[Expr, Expr]:

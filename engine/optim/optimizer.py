@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from engine import aligned
 from engine.errors import StateError
 from engine.ir.graph import TensorType
 from engine.nn.parameter import Parameter
@@ -211,9 +212,8 @@ def _scalar(value: Any, dtype: np.dtype) -> Tensor:
 
 def _full_like(p: Parameter, value: float) -> Any:
     """An array of one number, on the device of the parameter."""
-    get = getattr(p.data, "get", None)
-    if get is None:
-        return np.full(p.shape, value, p.dtype) if value else np.zeros(p.shape, p.dtype)
-    full = p.data.copy()
-    full.fill(value)
+    on_device = hasattr(p.data, "get")
+    full = p.data.copy() if on_device else aligned.zeros(p.shape, p.dtype)
+    if value or on_device:
+        full.fill(value)
     return full
