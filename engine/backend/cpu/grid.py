@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-#: What one tile of the kernel takes: rows, and columns of a panel.
-TALL, WIDE = 6, 16
-#: Columns from which transposed rows are packed, as in `gemm.h`.
-PACKED = 128
-#: Cycles that a part costs beside its work; that a number of a panel takes, one of a row, and one
-#: of transposed rows: packed, or read where it lies, by the distance between two of a row.
+#: What the largest tile of the kernel takes: rows, and columns of a panel; and of how many a tile
+#: may be without waste.
+TALL, WIDE = 12, 32
+FEW_ROWS, FEW_COLUMNS = 4, 16
+#: Cycles that a part costs beside its work; that a number of a panel takes, and one of a row; and
+#: one of either where rows are turned, so that both matrices are read along what is stored.
 PART_CYCLES = 1200
-PANEL, PLAIN, TURNED, APART = 0.45, 0.2, 0.35, 1 / 1500
+PANEL, PLAIN, TURNED = 0.4, 0.1, 0.2
 #: The same where zeros are left out: rows that are made lists at a time, cycles of a number of a
 #: list, columns of a panel, share of the work that is done, and columns that cost as much as to
 #: look up a number of a list.
@@ -72,20 +72,22 @@ def grid_of(
     depth: int,
     turned: bool,
     sparse: tuple[bool, bool] = (False, False),
+    times: int = 1,
 ) -> Grid:
-    """The grid of [rows, depth] @ [depth, columns]; turned: rows have to be packed.
+    """The grid of [rows, depth] @ [depth, columns]; turned: rows are columns of what is stored.
 
     sparse: of the left and of the right matrix, whether many numbers are likely to be 0.
+    times: how many such products run side by side.
     """
     left, right = sparse
 
     def cost(grid: Grid) -> float:
         if not left and not right:
-            return _cost(grid, depth, turned)
-        found = [_sparse_cost(grid, depth, turned)] if left else []
+            return _total(grid.parts * times, _cycles(grid, depth, turned))
+        found = [_sparse_cycles(grid, depth, turned)] if left else []
         if right:
-            found.append(_sparse_cost(Grid(grid.across, grid.down), depth, True))
-        return max(found)
+            found.append(_sparse_cycles(Grid(grid.across, grid.down), depth, True))
+        return _total(grid.parts * times, max(found))
 
     grids = [
         Grid(down, across)
@@ -93,7 +95,7 @@ def grid_of(
         for across in _cuts(columns, WIDE)
         if down.parts * across.parts <= MOST_PARTS
     ]
-    return min(grids, key=lambda grid: (cost(grid), grid.parts))
+    return min(grids, key=lambda grid: (cost(grid), grid.parts, grid.across.parts))
 
 
 def cut_evenly(length: int, parts: int, grain: int) -> Cut:
@@ -105,25 +107,24 @@ def _cuts(length: int, grain: int) -> Iterator[Cut]:
     return iter(dict.fromkeys(cut_evenly(length, count, grain) for count in _COUNTS))
 
 
-def _cost(grid: Grid, depth: int, turned: bool) -> float:
-    height, width = _up(grid.down.most, TALL), _up(grid.across.most, WIDE)
-    reading = PLAIN if not turned else TURNED if width >= PACKED else grid.down.length * APART
-    packing = depth * (PANEL * width + reading * height)
-    return _total(grid, height * width * depth / 16 + packing)
+def _cycles(grid: Grid, depth: int, turned: bool) -> float:
+    """Of one part."""
+    height, width = _up(grid.down.most, FEW_ROWS), _up(grid.across.most, FEW_COLUMNS)
+    packing = TURNED * (width + height) if turned else PANEL * width + PLAIN * height
+    return depth * (height * width / 16 + packing)
 
 
-def _sparse_cost(grid: Grid, depth: int, turned: bool) -> float:
-    height, width = grid.down.most, _up(grid.across.most, WIDE)
+def _sparse_cycles(grid: Grid, depth: int, turned: bool) -> float:
+    height, width = grid.down.most, _up(grid.across.most, FEW_COLUMNS)
     packing = depth * (PANEL * width + (TURNED_LIST if turned else LIST) * height)
     panels = -(-width // BROAD)
-    work = DONE * height * (width + panels * LOOKED_UP) * depth / 16
-    return _total(grid, work + packing)
+    return DONE * height * (width + panels * LOOKED_UP) * depth / 16 + packing
 
 
-def _total(grid: Grid, cycles: float) -> float:
-    """Of all parts, each of so many cycles, for crowds of threads."""
+def _total(parts: int, cycles: float) -> float:
+    """Of so many parts, each of so many cycles, for crowds of threads."""
     each = cycles + PART_CYCLES
-    return sum(weight * -(-grid.parts // threads) * each for threads, weight in CROWDS)
+    return sum(weight * -(-parts // threads) * each for threads, weight in CROWDS)
 
 
 def _up(length: int, grain: int) -> int:

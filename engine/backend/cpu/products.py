@@ -13,7 +13,16 @@ from itertools import pairwise
 from math import prod
 
 from engine.backend.cpu.grid import Cut, Grid, cut_evenly, grid_of
-from engine.backend.cpu.kernels import C_TYPES, Kernel, Phase, declare, emitter, strides_of
+from engine.backend.cpu.kernels import (
+    C_TYPES,
+    Kernel,
+    Phase,
+    cut,
+    declare,
+    emitter,
+    scratch_pointer,
+    strides_of,
+)
 from engine.backend.cpu.loops import aligned
 from engine.backend.cpu.pointwise import Statements
 from engine.compile.plan import Launch, Slot
@@ -27,6 +36,8 @@ BLAS_FLOPS, BLAS_PART_FLOPS = 4_000_000_000, 900_000
 BLAS_PARTS, BLAS_LENGTH = 8, 96
 #: Operations from which zeros are looked for.
 SPARSE_FLOPS = 8_000_000
+#: Depth from which a sum is made in two halves, if so many numbers are read for one of the result.
+HALVED_DEPTH, HALVED_RATE = 1024, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +88,28 @@ class Product:
         """Whether tiles of our own are faster than BLAS."""
         return self.kind == "float" and self.flops < BLAS_FLOPS
 
+    @property
+    def is_halved(self) -> bool:
+        """Whether the first half of a long sum is made apart from the second, as in gradients of
+        weights. Who made rows of both matrices, and will make them again, then is who reads them:
+        what another processor has read takes several times as long to write.
+        """
+        rows, depth, columns = self.a.rows, self.a.columns, self.b.columns
+        read, made = depth * (rows + columns), rows * columns
+        turned = self.a.along != 1 and self.b.along == 1
+        return (
+            self.is_tiled and turned and not self.outer
+            and depth >= HALVED_DEPTH and read >= HALVED_RATE * made
+        )  # fmt: skip
+
     def grid(self) -> Grid:
-        """How one of the batch is cut; by shapes alone."""
-        rows, columns = self.a.rows, self.b.columns
+        """How one of the batch, or half of it, is cut; by shapes alone."""
+        rows, columns, depth = self.a.rows, self.b.columns, self.a.columns
         if self.is_tiled:
-            return grid_of(rows, columns, self.a.columns, self.a.along != 1, self.sparse)
+            turned = self.a.along != 1
+            if self.is_halved:
+                return grid_of(rows, columns, depth // 2, turned, self.sparse, 2)
+            return grid_of(rows, columns, depth, turned, self.sparse)
         length = max(rows, columns)
         parts = min(BLAS_PARTS, self.flops // BLAS_PART_FLOPS, length // BLAS_LENGTH)
         counts = (parts, 1) if rows >= columns else (1, parts)
@@ -165,19 +193,47 @@ def product_of(
     follow = _Follow.of(launch, first, roots, product)
     if follow is None:
         return None
+    if product.is_halved:
+        return _halved(launch, product, follow)
     a, b, grid = product.a, product.b, product.grid()
     batch = prod(n for n, _, _ in product.outer)
     together = max(1, PART_FLOPS // max(1, product.flops)) if grid.parts == 1 else 1
     together = min(batch, together)
     lines = [declare(launch), _batch(batch, together, grid.parts)]
     lines += _offsets(product)
-    lines += _range("r", "h", grid.down, f"(part % {grid.parts} / {grid.across.parts})")
-    lines += _range("s", "w", grid.across, f"(part % {grid.across.parts})")
+    lines += _ranges(grid)
     lines.append(_tiled(product) if product.is_tiled else _by_blas(product))
     lines += follow.lines(a.rows, b.columns)
     lines.append("}")
     parts = -(-batch // together) * grid.parts
     return Kernel((Phase("\n".join(lines), parts),), headers=("gemm.h",))
+
+
+def _halved(launch: Launch, product: Product, follow: _Follow) -> Kernel:
+    """The first half of the sums goes to the result, the second to scratch memory; then they are
+    added up."""
+    a, b, grid = product.a, product.b, product.grid()
+    rows, columns, middle = a.rows, b.columns, a.columns // 2
+    scratch = f"float* z = (void*){scratch_pointer(launch)};"
+    first = [declare(launch), scratch, f"const int64_t second = part / {grid.parts};"]
+    first += [f"const int64_t k = second * {middle};", *_ranges(grid)]
+    first.append(
+        f"{_call(product)}(h, w, second ? {a.columns - middle} : {middle}, "
+        f"x0 + r * {a.down} + k * {a.along}, {a.down}, {a.along}, "
+        f"x1 + s * {b.along} + k * {b.down}, {b.down}, {b.along}, "
+        f"(second ? z : y0) + r * {columns} + s, {columns});"
+    )
+    parts, size = cut(rows, 4 * rows * columns)
+    last = [
+        declare(launch),
+        scratch,
+        "enum { m = 0, s = 0 };",
+        f"enum {{ w = {columns} }};",
+        f"const int64_t r = part * {size}, h = GW_MIN({size}, {rows} - r);",
+        *follow.lines(rows, columns, f" + z[i * {columns} + j]"),
+    ]
+    phases = (Phase("\n".join(first), 2 * grid.parts), Phase("\n".join(last), parts))
+    return Kernel(phases, 4 * rows * columns, ("gemm.h",))
 
 
 def _batch(batch: int, together: int, pieces: int) -> str:
@@ -188,8 +244,15 @@ def _batch(batch: int, together: int, pieces: int) -> str:
     return f"for (int64_t m = {start}; m < GW_MIN({start} + {together}, {batch}); m++) {{"
 
 
+def _ranges(grid: Grid) -> list[str]:
+    """The first row and column of a part, and how many it has."""
+    return [
+        *_range("r", "h", grid.down, f"(part % {grid.parts} / {grid.across.parts})"),
+        *_range("s", "w", grid.across, f"(part % {grid.across.parts})"),
+    ]
+
+
 def _range(start: str, count: str, cut: Cut, place: str) -> list[str]:
-    """The first row or column of a part, and how many it has."""
     if cut.parts == 1:
         return [f"enum {{ {start} = 0, {count} = {cut.length} }};"]
     first = f"const int64_t {start} = {cut.start(place)}"
@@ -212,11 +275,14 @@ def _target(product: Product) -> str:
 
 def _tiled(product: Product) -> str:
     a, b = product.a, product.b
-    call = "gw_gemm_sparse" if any(product.sparse) else "gw_gemm"
     return (
-        f"{call}(h, w, {a.columns}, x0 + ma + r * {a.down}, {a.down}, {a.along}, "
+        f"{_call(product)}(h, w, {a.columns}, x0 + ma + r * {a.down}, {a.down}, {a.along}, "
         f"x1 + mb + s * {b.along}, {b.down}, {b.along}, {_target(product)}, {b.columns});"
     )
+
+
+def _call(product: Product) -> str:
+    return "gw_gemm_sparse" if any(product.sparse) else "gw_gemm"
 
 
 def _by_blas(product: Product) -> str:
@@ -262,9 +328,9 @@ class _Follow:
             return None
         return cls(launch, first, roots, body, tuple(strides), product.kind)
 
-    def lines(self, height: int, width: int) -> list[str]:
-        """Loops over the rows and columns of a part."""
-        if tuple(self.roots) == (argument(0),):
+    def lines(self, height: int, width: int, rest: str = "") -> list[str]:
+        """Loops over the rows and columns of a part. rest: what is added to the product."""
+        if tuple(self.roots) == (argument(0),) and not rest:
             return []
         at = f"m * {height * width} + i * {width} + j"
         loads = []
@@ -281,7 +347,7 @@ class _Follow:
             "for (int64_t i = r; i < r + h; i++) {",
             "GW_IVDEP",
             "for (int64_t j = s; j < s + w; j++) {",
-            f"const {self.kind} t = y0[{at}];",
+            f"const {self.kind} t = y0[{at}]{rest};",
             *loads,
             *self.body.lines[0],
             *stores,

@@ -33,6 +33,7 @@ ROWS = 128  # the same down a column
 TILE = 64  # columns that are worked on at once
 FEW = 16  # elements of a row, up to which they are added one by one
 CHUNKS = 16  # most pieces that a long reduction is cut into
+LONG = 1024  # rows from which sums of columns are cut into them
 
 _LEAST = {"float": "-INFINITY", "double": "-INFINITY", "int8_t": "INT8_MIN",
           "int32_t": "INT32_MIN", "int64_t": "INT64_MIN", "uint8_t": "0", "uint32_t": "0",
@@ -158,10 +159,13 @@ class _Writer:
         self.chunks, self.chunk = self._chunks()
 
     def _chunks(self) -> tuple[int, int]:
-        """Pieces of the outermost summed axis, where there are too few results to share out."""
-        if self.parts >= 4 or self.work < 4 * PART_WORK or not self.summed:
+        """Pieces of the outermost summed axis, where there are too few results to share out; and of
+        a long matrix that is added up row by row, as whoever makes its rows then reads them."""
+        if self.work < 4 * PART_WORK or not self.summed:
             return 1, 0
         length = self.nest.axes[self.summed[0]][0]
+        if self.parts >= 4 and (self.is_row or self.summed[0] or length < LONG):
+            return 1, 0
         chunks = max(1, min(CHUNKS, self.work // (2 * PART_WORK), length // 8))
         size = -(-length // chunks)
         return -(-length // size), size

@@ -1,5 +1,7 @@
 /* Products of matrices of float: c = a b, in tiles that stay in registers. Columns of b are packed
  * into panels as wide as a tile; a is read where it lies if its rows are whole, else packed too.
+ * Tiles of the widest vectors ask so little of the caches that turned matrices, too, are read where
+ * they lie: what comes next is fetched ahead.
  * Sums run over blocks of GW_DEPTH in order: shapes alone decide how an element is added up. */
 #ifndef GW_GEMM_H
 #define GW_GEMM_H
@@ -20,42 +22,68 @@ GW_SHARED void gw_gemm_sparse(int64_t rows, int64_t columns, int64_t depth, cons
 #include "sparse.h"
 #include "turns.h"
 
-/* A panel and the rows of a tile stay in the first cache, a block of rows in the second. */
+/* A panel and the rows of a tile stay in the first cache (of the widest vectors: about), a block of
+ * rows in the second. GW_IN_PLACE: whether turned matrices are read where they lie. */
 #if defined(GW_WIDEST)
-enum { GW_TILE_ROWS = 12, GW_DEPTH = 256 };
+enum { GW_TILE_ROWS = 12, GW_DEPTH = 256, GW_IN_PLACE = 1 };
 #else
-enum { GW_TILE_ROWS = 6, GW_DEPTH = 288 };
+enum { GW_TILE_ROWS = 6, GW_DEPTH = 288, GW_IN_PLACE = 0 };
 #endif
 enum { GW_TILE_WIDTH = 2 * GW_LANES, GW_HEIGHT = 264, GW_FEW = 4, GW_PACKED = 128, GW_GROUPS = 8 };
 /* Columns whose panels are kept for a block of depth, and rows that meet them one panel after
  * another. */
 enum { GW_BROAD = 128, GW_BAND = 48 };
+/* Steps of depth that a tile fetches ahead. */
+enum { GW_AHEAD = 16 };
 
-/* c (+)= a b for ROWS rows and a panel of NV vectors; rows of a that come next are fetched
- * meanwhile. */
+/* Fetch what a tile of c will write, and read if it adds. */
+GW_INLINE void gw_tile_touch(const int ROWS, const int NV, const float* c, int64_t c_row) {
+#pragma GCC unroll 12
+  for (int i = 0; i < ROWS; i++)
+#pragma GCC unroll 2
+    for (int j = 0; j < NV; j++) __builtin_prefetch(c + i * c_row + j * GW_LANES, 1);
+}
+
+/* s += a[.][k] b[k], of ROWS rows and NV vectors. */
+GW_INLINE void gw_tile_step(const int ROWS, const int NV, const float* a, int64_t row,
+                            const float* b, GwVector s[GW_TILE_ROWS][2]) {
+  GwVector t = gw_load(b), u = t;
+  GW_HOLD(t);
+  if (NV > 1) {
+    u = gw_load(b + GW_LANES);
+    GW_HOLD(u);
+  }
+#pragma GCC unroll 12
+  for (int i = 0; i < ROWS; i++) {
+    GwVector v = gw_all(a[i * row]);
+    s[i][0] = gw_fma(v, t, s[i][0]);
+    if (NV > 1) s[i][1] = gw_fma(v, u, s[i][1]);
+  }
+}
+
+/* c (+)= a b for ROWS rows and a panel of NV vectors; what of a comes next is fetched meanwhile: of
+ * whole rows the next ones, of turned ones (row: 1) those further on, and so of b. */
 GW_INLINE void gw_tile_ahead(const int ROWS, const int NV, int64_t depth, const float* a,
-                             int64_t row, const float* b, int64_t b_row, float* c, int64_t c_row,
-                             int add) {
+                             int64_t row, int64_t step, const float* b, int64_t b_row, float* c,
+                             int64_t c_row, int add) {
   GwVector s[GW_TILE_ROWS][2];
+  if (GW_IN_PLACE) gw_tile_touch(ROWS, NV, c, c_row);
 #pragma GCC unroll 12
   for (int i = 0; i < ROWS; i++) s[i][0] = s[i][1] = gw_all(0);
-  for (int64_t k = 0; k < depth; k += 16) {
-    int64_t end = k + 16 < depth ? k + 16 : depth;
+  if (step == 1) {
+    for (int64_t k = 0; k < depth; k += 16) {
+      int64_t end = k + 16 < depth ? k + 16 : depth;
 #pragma GCC unroll 12
-    for (int i = 0; i < ROWS; i++) __builtin_prefetch(a + (ROWS + i) * row + k);
-    for (int64_t l = k; l < end; l++) {
-      GwVector t = gw_load(b + l * b_row), u = t;
-      GW_HOLD(t);
-      if (NV > 1) {
-        u = gw_load(b + l * b_row + GW_LANES);
-        GW_HOLD(u);
-      }
-#pragma GCC unroll 12
-      for (int i = 0; i < ROWS; i++) {
-        GwVector v = gw_all(a[i * row + l]);
-        s[i][0] = gw_fma(v, t, s[i][0]);
-        if (NV > 1) s[i][1] = gw_fma(v, u, s[i][1]);
-      }
+      for (int i = 0; i < ROWS; i++) __builtin_prefetch(a + (ROWS + i) * row + k);
+      for (int64_t l = k; l < end; l++) gw_tile_step(ROWS, NV, a + l, row, b + l * b_row, s);
+    }
+  } else {
+    for (int64_t k = 0; k < depth; k++) {
+      __builtin_prefetch(a + (k + GW_AHEAD) * step);
+      __builtin_prefetch(a + (k + GW_AHEAD) * step + ROWS - 1);
+#pragma GCC unroll 2
+      for (int j = 0; j < NV; j++) __builtin_prefetch(b + (k + GW_AHEAD) * b_row + j * GW_LANES);
+      gw_tile_step(ROWS, NV, a + k * step, 1, b + k * b_row, s);
     }
   }
 #pragma GCC unroll 12
@@ -72,7 +100,9 @@ GW_INLINE void gw_tile_ahead(const int ROWS, const int NV, int64_t depth, const 
   static __attribute__((noinline)) void gw_tile_##ROWS##_##NV(                              \
       int64_t depth, const float* a, int64_t row, int64_t step, const float* b,             \
       int64_t b_row, float* c, int64_t c_row, int add) {                                    \
-    if (step == 1) gw_tile_ahead(ROWS, NV, depth, a, row, b, b_row, c, c_row, add);         \
+    if (step == 1) gw_tile_ahead(ROWS, NV, depth, a, row, 1, b, b_row, c, c_row, add);      \
+    else if (GW_IN_PLACE) /* row is 1 */                                                    \
+      gw_tile_ahead(ROWS, NV, depth, a, 1, step, b, b_row, c, c_row, add);                  \
     else gw_tile_of(ROWS, NV, depth, a, row, step, b, b_row, c, c_row, add);                \
   }
 #define GW_TILES_OF(ROWS) GW_TILE_OF(ROWS, 1) GW_TILE_OF(ROWS, 2)
@@ -187,7 +217,7 @@ static void gw_gemm_block(int64_t rows, int64_t columns, int64_t depth, const fl
     const int64_t width = gw_panel_width(columns, j), wide = gw_panel_wide(width);
     const float* packed = b + j;
     int64_t packed_row = b_row;
-    if (rows > GW_TILE_ROWS || b_step != 1 || width < wide) {
+    if ((rows > GW_TILE_ROWS && !GW_IN_PLACE) || b_step != 1 || width < wide) {
       gw_pack_panel(depth, width, wide, b + j * b_step, b_row, b_step, panel);
       packed = panel, packed_row = wide;
     }
@@ -215,12 +245,32 @@ static void gw_gemm_bands(int64_t rows, int64_t columns, int64_t depth, const fl
     }
 }
 
-static inline float gw_lanes_sum(GwVector v) {
-  float lanes[GW_LANES] __attribute__((aligned(64)));
-  gw_store(lanes, v);
-  for (int h = GW_LANES / 2; h; h /= 2)
-    for (int l = 0; l < h; l++) lanes[l] += lanes[l + h];
-  return lanes[0];
+/* The sums of the lanes of four vectors: the halves of each are added until one number is left. */
+GW_INLINE void gw_lanes_sums(const GwVector* v, float* sums) {
+#if defined(__AVX2__)
+  __m128 q[4];
+#pragma GCC unroll 4
+  for (int l = 0; l < 4; l++) {
+#if defined(GW_WIDEST)
+    const __m256 h = _mm512_castps512_ps256(v[l]) +
+                     _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(v[l]), 1));
+#else
+    const __m256 h = v[l];
+#endif
+    q[l] = _mm256_castps256_ps128(h) + _mm256_extractf128_ps(h, 1);
+  }
+  const __m128 a = _mm_unpacklo_ps(q[0], q[1]) + _mm_unpackhi_ps(q[0], q[1]);
+  const __m128 b = _mm_unpacklo_ps(q[2], q[3]) + _mm_unpackhi_ps(q[2], q[3]);
+  _mm_storeu_ps(sums, _mm_movelh_ps(a, b) + _mm_movehl_ps(b, a));
+#else
+  for (int l = 0; l < 4; l++) {
+    float lanes[GW_LANES];
+    gw_store(lanes, v[l]);
+    for (int h = GW_LANES / 2; h; h /= 2)
+      for (int i = 0; i < h; i++) lanes[i] += lanes[i + h];
+    sums[l] = lanes[0];
+  }
+#endif
 }
 
 /* Few rows by the rows of b, which a panel would turn for little use: dot products. */
@@ -244,10 +294,14 @@ static void gw_dots(int64_t rows, int64_t columns, int64_t depth, const float* a
           s[l][1] = gw_fma(v, gw_load(of[l] + k + GW_LANES), s[l][1]);
         }
       }
+      float sums[4];
+      GwVector both[4];
+#pragma GCC unroll 4
+      for (int l = 0; l < 4; l++) both[l] = s[l][0] + s[l][1];
+      gw_lanes_sums(both, sums);
       for (int l = 0; l < width; l++) {
-        float sum = gw_lanes_sum(s[l][0] + s[l][1]);
-        for (int64_t k = whole; k < depth; k++) sum += x[k] * of[l][k];
-        c[i * c_row + j + l] = sum;
+        for (int64_t k = whole; k < depth; k++) sums[l] += x[k] * of[l][k];
+        c[i * c_row + j + l] = sums[l];
       }
     }
   }
@@ -305,11 +359,12 @@ void gw_gemm(int64_t rows, int64_t columns, int64_t depth, const float* a, int64
   if (a_step == 1 && rows > GW_TILE_ROWS &&
       gw_gemm_plain(rows, columns, depth, a, a_row, b, b_row, b_step, c, c_row))
     return;
-  const int64_t tallest =
+  int64_t tallest =
       gw_evenly(rows, GW_HEIGHT * (int64_t)GW_DEPTH / GW_MAX(deepest, 64), GW_TILE_ROWS);
   float* packed = 0;
-  if (a_step != 1 && columns >= GW_PACKED)
+  if (a_step != 1 && (GW_IN_PLACE ? a_row != 1 : columns >= GW_PACKED))
     packed = gw_workspace(sizeof(float) * (size_t)(tallest * (deepest + 16)));
+  if (GW_IN_PLACE && !packed && a_step != 1 && a_row != 1) tallest = 1; /* no next row is read */
   for (int64_t i = 0; i < rows; i += tallest) {
     int64_t tall = rows - i < tallest ? rows - i : tallest;
     for (int64_t k = 0; k < depth; k += deepest) {

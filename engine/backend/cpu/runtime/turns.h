@@ -90,8 +90,11 @@ static void gw_pack_panel(int64_t depth, int64_t width, int64_t wide, const floa
         gw_store(to + k * wide + ready, gw_load(b + k * b_row + ready));
   else if (b_row == 1)
     for (; ready + 8 <= width; ready += 8) {
-      for (int64_t k = 0; k < whole; k += 8)
+      for (int64_t k = 0; k < whole; k += 8) {
+#pragma GCC unroll 8
+        for (int64_t j = ready; j < ready + 8; j++) __builtin_prefetch(b + j * b_step + k + 64);
         gw_turn(b + ready * b_step + k, b_step, to + k * wide + ready, wide);
+      }
       for (int64_t k = whole; k < depth; k++)
         for (int64_t j = ready; j < ready + 8; j++) to[k * wide + j] = b[j * b_step + k];
     }
