@@ -66,11 +66,13 @@ class Interpreter:
     def feed(self, inputs: Sequence[Any]) -> None:
         """Put the inputs that are not resident where the plan reads them."""
         for index, view in self._fed:
-            array = inputs[index]
-            if array.dtype != view.dtype:
-                name = self.plan.inputs[index].name
-                raise TypeError(f"{name} must be {view.dtype.name}, got {array.dtype.name}")
-            view[...] = array
+            self._put(index, view, inputs[index])
+
+    def _put(self, index: int, view: np.ndarray, array: Any) -> None:
+        if array.dtype != view.dtype:
+            name = self.plan.inputs[index].name
+            raise TypeError(f"{name} must be {view.dtype.name}, got {array.dtype.name}")
+        view[...] = array
 
     def spent(self, inputs: Sequence[Any]) -> dict[int, float]:
         """Run once; the seconds that each launch took."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from engine.backend.cpu.borrowed import Reader, readers_of
 from engine.backend.cpu.kernels import Kernel
 from engine.backend.cpu.schedule import ALONE, Entry, Schedule, schedule
 from engine.backend.cpu.source import Unit
@@ -78,6 +79,7 @@ class Code:
     """addresses: of the tensors of each launch, inputs before outputs. scratch: bytes of workspace.
 
     kept: bytes of the memory that each launch keeps. library: the key of the shared object.
+    readers: of inputs that need not be copied, by input.
     """
 
     library: str
@@ -85,6 +87,7 @@ class Code:
     segments: list[Segment]
     scratch: int
     kept: list[int]
+    readers: dict[int, list[Reader]]
 
     @property
     def references(self) -> list[int]:
@@ -98,6 +101,7 @@ class Code:
             "segments": self.segments,
             "scratch": self.scratch,
             "kept": self.kept,
+            "readers": list(self.readers.items()),
         }
 
     @classmethod
@@ -108,14 +112,17 @@ class Code:
             else [Wave(alone, [Call(*c) for c in calls]) for alone, calls in s]
             for s in found["segments"]
         ]
-        return cls(found["library"], found["addresses"], segments, found["scratch"], found["kept"])
+        return cls(
+            found["library"], found["addresses"], segments, found["scratch"], found["kept"],
+            dict(found["readers"]),
+        )  # fmt: skip
 
 
 class Draft:
     """Code on its way: it lacks the library, whose sources are `texts`."""
 
     def __init__(self, plan: Plan) -> None:
-        self._launches = plan.launches
+        self._plan, self._launches = plan, plan.launches
         self._unit = Unit(plan.launches)
         self.texts = self._unit.texts
 
@@ -130,7 +137,9 @@ class Draft:
                 scratch = max(scratch, found.scratch)
         addresses = [_addresses(launch) for launch in self._launches]
         kept = [0 if kernel is None else kernel.kept for kernel in self._unit.kernels]
-        return Code(library, addresses, segments, scratch, kept)
+        all_is_c = all(kernel is not None for kernel in self._unit.kernels)
+        readers = readers_of(self._plan) if all_is_c else {}
+        return Code(library, addresses, segments, scratch, kept, readers)
 
     def _cut(self) -> list[Schedule | int]:
         """Schedules, and the launches between them."""

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from engine.backend.cpu import blas, recall, toolchain
+from engine.backend.cpu.borrowed import Borrowed
 from engine.backend.cpu.code import Call, Wave
 from engine.backend.cpu.pace import Pace
 from engine.backend.cpu.schedule import LINE, work_of
@@ -77,6 +78,8 @@ class Native(Interpreter):
             segment if isinstance(segment, int) else _Segment(self, segment)
             for segment in self.code.segments
         ]
+        self._borrowed = self._borrow()
+        self._given: Sequence[Any] = ()  # the inputs of the run that is under way
         only = self._segments[0] if len(self._segments) == 1 else None
         self._whole = only if isinstance(only, _Segment) else None
 
@@ -89,6 +92,7 @@ class Native(Interpreter):
         self.feed(inputs)
         if self._whole is not None:
             self._whole(None)
+            self._given = ()
             return self._results
         with self.around_references():
             for segment in self._segments:
@@ -116,6 +120,26 @@ class Native(Interpreter):
                         for wave, seconds in zip(segment.waves, spent, strict=True)
                     ]
         return found
+
+    def feed(self, inputs: Sequence[Any]) -> None:
+        super().feed(inputs)
+        for borrowed in self._borrowed:
+            array = inputs[borrowed.index]
+            if not borrowed.turn_to(array):
+                self._put(borrowed.index, borrowed.view, array)
+            self._given = inputs
+
+    def _borrow(self) -> list[Borrowed]:
+        """Inputs that are not copied any more."""
+        views = dict(self._fed)
+        self._fed = [(index, view) for index, view in self._fed if index not in self.code.readers]
+        tables: dict[int, list[Any]] = {}
+        for (launch, _, _), table in self._tables.items():
+            tables.setdefault(launch, []).append(table)
+        return [
+            Borrowed(index, views[index], readers, [tables[launch] for launch, _, _ in readers])
+            for index, readers in self.code.readers.items()
+        ]
 
     def _prepare(self) -> None:
         """References are prepared when they are first asked for: most never are."""
@@ -178,6 +202,9 @@ class Native(Interpreter):
         Where they do not mind, references do what is left of these waves as well.
         """
         refusing = sorted({call.launch for call in waves[at].calls if call.refuses})
+        ahead = {call.launch for wave in waves[at:] for call in wave.calls}
+        for borrowed in self._borrowed:
+            borrowed.give_back(self._given[borrowed.index], ahead)
         for launch in refusing:
             self._refer(launch)
         left = {call.launch for wave in waves[at + 1 :] for call in wave.calls}
