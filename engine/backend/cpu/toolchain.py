@@ -40,7 +40,7 @@ SHARED: dict[str, tuple[str, ...]] = {
     "philox.h": (),
 }
 #: Headers that use vectors of 512 bits on all processors that have them, see `vectors.h`.
-MASKED = ("conv.h", "flat.h", "gemm.h", "recurrent.h", "winograd.h")
+MASKED = ("conv.h", "flat.h", "gemm.h", "norm.h", "recurrent.h", "winograd.h")
 COMPILE_SECONDS = 120
 LIBRARIES = ("-lm", "-lpthread")
 
