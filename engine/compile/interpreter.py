@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from engine import aligned
 from engine.compile.plan import Launch, Plan, Slot
 from engine.errors import GraphError
-from engine.ir.arena import ALIGNMENT
 from engine.ir.graph import TensorType
 from engine.ops.registry import outputs_of
 
@@ -100,7 +100,7 @@ class Interpreter:
             slot = self.plan.inputs[buffer.index]
             return _checked(residents[buffer.index], slot, buffer.index in self.plan.updates)
         if arena is None:
-            return new_arena(buffer.nbytes)
+            return aligned.memory(buffer.nbytes)
         if arena.nbytes < buffer.nbytes:
             raise GraphError(f"the arena has {arena.nbytes} bytes, {buffer.nbytes} are needed")
         return arena
@@ -135,7 +135,7 @@ class Scratch:
         nbytes = TensorType(shape, dtype).nbytes
         held = self._lent.get(place)
         if held is None or held.nbytes < nbytes:
-            held = self._lent[place] = new_arena(nbytes)
+            held = self._lent[place] = aligned.memory(nbytes)
         return held[:nbytes].view(dtype).reshape(shape)
 
 
@@ -157,13 +157,6 @@ class _Window:
 def view(memory: np.ndarray, slot: Slot) -> np.ndarray:
     """The tensor at its place in some memory."""
     return np.asarray(_Window(memory, slot))
-
-
-def new_arena(nbytes: int) -> np.ndarray:
-    """Bytes that start at a multiple of the alignment."""
-    memory = np.empty(nbytes + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    return memory[start : start + nbytes]
 
 
 def _copying(run: Task, outputs: Sequence[np.ndarray]) -> Task:

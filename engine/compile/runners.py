@@ -7,8 +7,9 @@ from collections.abc import Callable, Hashable, Mapping
 
 import numpy as np
 
+from engine import aligned
 from engine.compile.backend import Backend
-from engine.compile.interpreter import Interpreter, new_arena
+from engine.compile.interpreter import Interpreter
 from engine.compile.plan import Plan
 
 #: How many plans are kept; the one unused for longest goes first.
@@ -27,7 +28,7 @@ class Runners:
         self._plans: OrderedDict[Hashable, Plan] = OrderedDict()
         self._ready: dict[Hashable, Interpreter] = {}
         self._latest: tuple[Hashable, Interpreter] | None = None
-        self._arena = new_arena(0)
+        self._arena = aligned.memory(0)
         self._faults = self.backend.faults
 
     def clear(self) -> None:
@@ -55,7 +56,7 @@ class Runners:
             plan = self.plan(key, make)
             if plan.arena_bytes > self._arena.nbytes:
                 self._ready.clear()  # they hold on to the smaller arena
-                self._arena = new_arena(plan.arena_bytes)
+                self._arena = aligned.memory(plan.arena_bytes)
             ready = self._ready[key] = self.backend.bind(plan, residents(), self._arena)
             self._faults = self.backend.faults
         self._plans.move_to_end(key)

@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from engine import aligned
 from engine.backend.cpu import blas, recall, toolchain
 from engine.backend.cpu.borrowed import Borrowed
 from engine.backend.cpu.code import Call, Wave
 from engine.backend.cpu.pace import Pace
 from engine.backend.cpu.schedule import LINE, work_of
-from engine.compile.interpreter import Interpreter, Task, new_arena
+from engine.compile.interpreter import Interpreter, Task
 from engine.compile.plan import Plan
 from engine.errors import GraphError
 
@@ -72,8 +73,11 @@ class Native(Interpreter):
         )
         self._references: dict[int, Task] = {}
         self._tables: dict[tuple[int, int, tuple[int, ...]], Any] = {}
-        self._workspace = new_arena(self.code.scratch + LINE)
-        self._kept = [_cleared(nbytes) for nbytes in self.code.kept]
+        self._workspace = aligned.memory(self.code.scratch + LINE)
+        self._kept = [
+            aligned.zeros((nbytes,), np.dtype(np.uint8)) if nbytes else None
+            for nbytes in self.code.kept
+        ]
         self._segments = [
             segment if isinstance(segment, int) else _Segment(self, segment)
             for segment in self.code.segments
@@ -92,14 +96,14 @@ class Native(Interpreter):
         self.feed(inputs)
         if self._whole is not None:
             self._whole(None)
-            self._given = ()
-            return self._results
-        with self.around_references():
-            for segment in self._segments:
-                if isinstance(segment, int):
-                    self._refer(segment)
-                else:
-                    segment(None)
+        else:
+            with self.around_references():
+                for segment in self._segments:
+                    if isinstance(segment, int):
+                        self._refer(segment)
+                    else:
+                        segment(None)
+        self._given = ()
         return self._results
 
     def timed(self, inputs: Sequence[Any]) -> list[tuple[list[int], float]]:
@@ -127,7 +131,7 @@ class Native(Interpreter):
             array = inputs[borrowed.index]
             if not borrowed.turn_to(array):
                 self._put(borrowed.index, borrowed.view, array)
-            self._given = inputs
+        self._given = inputs
 
     def _borrow(self) -> list[Borrowed]:
         """Inputs that are not copied any more."""
@@ -251,14 +255,6 @@ class _Segment:
             ctypes.addressof(table), len(records), first, wave.alone,
             ctypes.addressof(order), ctypes.addressof(stops), len(dealt),
         )  # fmt: skip
-
-
-def _cleared(nbytes: int) -> np.ndarray | None:
-    if not nbytes:
-        return None
-    found = new_arena(nbytes)
-    found[...] = 0
-    return found
 
 
 @cache

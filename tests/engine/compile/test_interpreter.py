@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import engine
-from engine import dtypes
+from engine import aligned, dtypes
 from engine.autograd import grad
-from engine.compile.interpreter import Interpreter, Scratch, new_arena
+from engine.compile.interpreter import Interpreter, Scratch
 from engine.compile.plan import make_plan
 from engine.dispatch import apply
 from engine.errors import GraphError
@@ -117,12 +117,12 @@ def test_an_input_may_have_any_strides() -> None:
 
 def test_the_arena_is_aligned_and_must_be_large_enough() -> None:
     for size in (0, 1, 100, 4096):
-        arena = new_arena(size)
+        arena = aligned.memory(size)
         assert arena.nbytes == size
         assert not size or arena.ctypes.data % 64 == 0
     plan = make_plan(trace(lambda x: x.softmax(0), *p.types([(8, 8)])))
     with pytest.raises(GraphError, match="bytes"):
-        Interpreter(plan, {}, new_arena(plan.arena_bytes - 1))
+        Interpreter(plan, {}, aligned.memory(plan.arena_bytes - 1))
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine import aligned
 from engine.backend.cpu import disk
 from engine.backend.cpu.kernels import EMITTERS, one
 from engine.backend.cpu.native import Native
 from engine.compile import Inference, TrainStep, backend
-from engine.compile.interpreter import new_arena
 from engine.dispatch import apply
 from engine.ir.fingerprint import fingerprint
 from engine.ir.graph import Graph, TensorType
@@ -70,7 +70,7 @@ def test_a_constant_that_repeats_is_kept_as_it_lies(monkeypatch: pytest.MonkeyPa
 
     def run() -> np.ndarray:
         plan = chosen.plan(trace(tripled, TensorType(x.shape, x.dtype)), ())
-        return np.array(chosen.bind(plan, {}, new_arena(plan.arena_bytes)).run([x])[0])
+        return np.array(chosen.bind(plan, {}, aligned.memory(plan.arena_bytes)).run([x])[0])
 
     assert (run() == 3).all()
     forbid(monkeypatch)
