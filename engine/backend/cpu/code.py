@@ -122,7 +122,7 @@ class Draft:
     """Code on its way: it lacks the library, whose sources are `texts`."""
 
     def __init__(self, plan: Plan) -> None:
-        self._plan, self._launches = plan, plan.launches
+        self._plan = plan
         self._unit = Unit(plan.launches)
         self.texts = self._unit.texts
 
@@ -135,7 +135,7 @@ class Draft:
             else:
                 segments.append([self._wave(wave) for wave in found.waves])
                 scratch = max(scratch, found.scratch)
-        addresses = [_addresses(launch) for launch in self._launches]
+        addresses = [_addresses(launch) for launch in self._plan.launches]
         kept = [0 if kernel is None else kernel.kept for kernel in self._unit.kernels]
         all_is_c = all(kernel is not None for kernel in self._unit.kernels)
         readers = readers_of(self._plan) if all_is_c else {}
@@ -147,7 +147,7 @@ class Draft:
         pending: list[tuple[int, Launch, Kernel]] = []
         for index, kernel in enumerate(self._unit.kernels):
             if kernel is not None:
-                pending.append((index, self._launches[index], kernel))
+                pending.append((index, self._plan.launches[index], kernel))
                 continue
             if pending:
                 found.append(schedule(pending))

@@ -106,10 +106,8 @@ class Product:
         """How one of the batch, or half of it, is cut; by shapes alone."""
         rows, columns, depth = self.a.rows, self.b.columns, self.a.columns
         if self.is_tiled:
-            turned = self.a.along != 1
-            if self.is_halved:
-                return grid_of(rows, columns, depth // 2, turned, self.sparse, 2)
-            return grid_of(rows, columns, depth, turned, self.sparse)
+            times = 2 if self.is_halved else 1
+            return grid_of(rows, columns, depth // times, self.a.along != 1, self.sparse, times)
         length = max(rows, columns)
         parts = min(BLAS_PARTS, self.flops // BLAS_PART_FLOPS, length // BLAS_LENGTH)
         counts = (parts, 1) if rows >= columns else (1, parts)
@@ -202,7 +200,10 @@ def product_of(
     lines = [declare(launch), _batch(batch, together, grid.parts)]
     lines += _offsets(product)
     lines += _ranges(grid)
-    lines.append(_tiled(product) if product.is_tiled else _by_blas(product))
+    if product.is_tiled:
+        lines.append(_by_tiles(product, str(a.columns), "ma", "mb", _target(product)))
+    else:
+        lines.append(_by_blas(product))
     lines += follow.lines(a.rows, b.columns)
     lines.append("}")
     parts = -(-batch // together) * grid.parts
@@ -217,12 +218,9 @@ def _halved(launch: Launch, product: Product, follow: _Follow) -> Kernel:
     scratch = f"float* z = (void*){scratch_pointer(launch)};"
     first = [declare(launch), scratch, f"const int64_t second = part / {grid.parts};"]
     first += [f"const int64_t k = second * {middle};", *_ranges(grid)]
-    first.append(
-        f"{_call(product)}(h, w, second ? {a.columns - middle} : {middle}, "
-        f"x0 + r * {a.down} + k * {a.along}, {a.down}, {a.along}, "
-        f"x1 + s * {b.along} + k * {b.down}, {b.down}, {b.along}, "
-        f"(second ? z : y0) + r * {columns} + s, {columns});"
-    )
+    some = f"second ? {a.columns - middle} : {middle}"
+    target = f"(second ? z : y0) + r * {columns} + s"
+    first.append(_by_tiles(product, some, f"k * {a.along}", f"k * {b.down}", target))
     parts, size = cut(rows, 4 * rows * columns)
     last = [
         declare(launch),
@@ -273,16 +271,14 @@ def _target(product: Product) -> str:
     return f"y0 + m * {product.a.rows * width} + r * {width} + s"
 
 
-def _tiled(product: Product) -> str:
+def _by_tiles(product: Product, depth: str, left: str, right: str, target: str) -> str:
+    """left, right: where the matrices begin, for sums of so many products."""
     a, b = product.a, product.b
+    call = "gw_gemm_sparse" if any(product.sparse) else "gw_gemm"
     return (
-        f"{_call(product)}(h, w, {a.columns}, x0 + ma + r * {a.down}, {a.down}, {a.along}, "
-        f"x1 + mb + s * {b.along}, {b.down}, {b.along}, {_target(product)}, {b.columns});"
+        f"{call}(h, w, {depth}, x0 + {left} + r * {a.down}, {a.down}, {a.along}, "
+        f"x1 + {right} + s * {b.along}, {b.down}, {b.along}, {target}, {b.columns});"
     )
-
-
-def _call(product: Product) -> str:
-    return "gw_gemm_sparse" if any(product.sparse) else "gw_gemm"
 
 
 def _by_blas(product: Product) -> str:
