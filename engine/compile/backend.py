@@ -14,6 +14,7 @@ from engine.errors import CompileError
 from engine.ir.graph import Graph
 from engine.ir.passes.conv_epilogue import end_convolutions
 from engine.ir.passes.fuse import fuse
+from engine.ir.passes.narrow import narrow_products
 from engine.ir.passes.simplify import simplify
 from engine.ir.passes.sparse import mark_sparse
 from engine.ir.passes.steady import mark_steady
@@ -68,7 +69,7 @@ class Backend:
         from engine.backend.cpu import recall
 
         def make() -> Plan:
-            made = mark_sparse(end_convolutions(fuse(simplify(graph))))
+            made = mark_sparse(end_convolutions(fuse(narrow_products(simplify(graph)))))
             return make_plan(mark_steady(made, resident), resident)
 
         return recall.plan_of(graph, resident, chain, make)

@@ -16,6 +16,7 @@ from engine.ir.graph import Graph
 from engine.ir.passes.conv_epilogue import end_convolutions
 from engine.ir.passes.fuse import fuse
 from engine.ir.passes.memory import ARENA
+from engine.ir.passes.narrow import narrow_products
 from engine.ir.passes.overlap import Span, span
 from engine.ir.passes.simplify import simplify
 from engine.ir.passes.sparse import mark_sparse
@@ -33,6 +34,7 @@ MOST_PLACED = 3000
 #: What stands before each pass is what stood after the one before it.
 PASSES: tuple[tuple[str, Callable[[Graph], Graph]], ...] = (
     ("simplify", simplify),
+    ("narrow products", narrow_products),
     ("fuse", fuse),
     ("end convolutions", end_convolutions),
     ("mark sparse", mark_sparse),

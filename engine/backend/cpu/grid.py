@@ -21,7 +21,7 @@ PANEL, PLAIN, TURNED = 0.4, 0.1, 0.2
 #: The same where zeros are left out: rows that are made lists at a time, cycles of a number of a
 #: list, columns of a panel, share of the work that is done, and columns that cost as much as to
 #: look up a number of a list.
-ROWS, LIST, TURNED_LIST, BROAD, DONE, LOOKED_UP = 16, 0.8, 1.2, 128, 0.6, 12
+ROWS, LIST, TURNED_LIST, BROAD, DONE, LOOKED_UP = 16, 0.8, 1.2, 256, 0.6, 12
 #: Numbers of threads that a grid should suit, and how much each of them counts.
 CROWDS = ((1, 1.0), (2, 2.0), (4, 1.0), (8, 1.0))
 _COUNTS = (1, 2, 3, 4, 6, 8, 12, 16)

@@ -178,6 +178,25 @@ static void gw_pack_rows(int64_t rows, int64_t depth, const float* a, int64_t ro
   }
 }
 
+/* c (+)= the first columns of a tile. */
+static inline void gw_put_edge(int64_t rows, int64_t width, const float* edge, float* c,
+                               int64_t c_row, int add) {
+#if defined(GW_WIDEST)
+  for (int64_t j = 0; j < width; j += GW_LANES) {
+    const __mmask16 first = (__mmask16)((1u << GW_MIN(width - j, GW_LANES)) - 1);
+    for (int64_t r = 0; r < rows; r++) {
+      GwVector v = gw_load(edge + r * GW_TILE_WIDTH + j);
+      if (add) v += _mm512_maskz_loadu_ps(first, c + r * c_row + j);
+      _mm512_mask_storeu_ps(c + r * c_row + j, first, v);
+    }
+  }
+#else
+  for (int64_t r = 0; r < rows; r++)
+    for (int64_t l = 0; l < width; l++)
+      c[r * c_row + l] = edge[r * GW_TILE_WIDTH + l] + (add ? c[r * c_row + l] : 0);
+#endif
+}
+
 /* Rows of a by one panel of `width` columns, `wide` of them stored, into c. group: from
  * GW_TILE_ROWS rows of a to the next. */
 static void gw_by_panel(int64_t rows, int64_t width, int64_t wide, int64_t depth, const float* a,
@@ -193,9 +212,7 @@ static void gw_by_panel(int64_t rows, int64_t width, int64_t wide, int64_t depth
       continue;
     }
     tiles[tall](depth, a, row, step, panel, panel_row, edge, GW_TILE_WIDTH, 0);
-    for (int64_t r = 0; r < tall; r++)
-      for (int64_t l = 0; l < width; l++)
-        at[r * c_row + l] = edge[r * GW_TILE_WIDTH + l] + (add ? at[r * c_row + l] : 0);
+    gw_put_edge(tall, width, edge, at, c_row, add);
   }
 }
 
@@ -273,9 +290,10 @@ GW_INLINE void gw_lanes_sums(const GwVector* v, float* sums) {
 #endif
 }
 
-/* Few rows by the rows of b, which a panel would turn for little use: dot products. */
+/* Few rows by the rows of b, which a panel would turn for little use: dot products. c_row, c_step:
+ * from one row of a, or of b, to the next. */
 static void gw_dots(int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t a_row,
-                    const float* b, int64_t b_step, float* c, int64_t c_row) {
+                    const float* b, int64_t b_step, float* c, int64_t c_row, int64_t c_step) {
   int64_t whole = depth / (2 * GW_LANES) * (2 * GW_LANES);
   for (int64_t j = 0; j < columns; j += 4) {
     int64_t width = columns - j < 4 ? columns - j : 4;
@@ -301,7 +319,7 @@ static void gw_dots(int64_t rows, int64_t columns, int64_t depth, const float* a
       gw_lanes_sums(both, sums);
       for (int l = 0; l < width; l++) {
         for (int64_t k = whole; k < depth; k++) sums[l] += x[k] * of[l][k];
-        c[i * c_row + j + l] = sums[l];
+        c[i * c_row + (j + l) * c_step] = sums[l];
       }
     }
   }
@@ -352,7 +370,11 @@ void gw_gemm(int64_t rows, int64_t columns, int64_t depth, const float* a, int64
   if (gw_by_blas(rows, columns, depth, a, a_row, a_step, b, b_row, b_step, c, c_row)) return;
 #endif
   if (rows <= GW_FEW && a_step == 1 && b_row == 1) {
-    gw_dots(rows, columns, depth, a, a_row, b, b_step, c, c_row);
+    gw_dots(rows, columns, depth, a, a_row, b, b_step, c, c_row, 1);
+    return;
+  }
+  if (columns <= GW_FEW && depth >= 2 * GW_LANES && a_step == 1 && b_row == 1) {
+    gw_dots(columns, rows, depth, b, b_step, a, a_row, c, 1, c_row);
     return;
   }
   const int64_t deepest = gw_evenly(depth, GW_DEPTH, 8);

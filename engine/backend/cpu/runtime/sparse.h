@@ -12,7 +12,7 @@
 #if defined(__AVX512F__)
 #define GW_SPARSE 1
 typedef __m512 GwSpan;
-enum { GW_SPAN = 16, GW_SPANS = 8 };
+enum { GW_SPAN = 16, GW_SPANS = 16, GW_PANEL = 8192 /* numbers of one, at most */ };
 #define gw_span_load(p) _mm512_loadu_ps(p)
 #define gw_span_store(p, v) _mm512_storeu_ps(p, v)
 #define gw_span_all(a) _mm512_set1_ps(a)
@@ -24,7 +24,7 @@ typedef __mmask16 GwFirst; /* of the numbers of a span */
 #elif defined(__AVX2__) && defined(__FMA__) && defined(__BMI2__)
 #define GW_SPARSE 1
 typedef __m256 GwSpan;
-enum { GW_SPAN = 8, GW_SPANS = 12 };
+enum { GW_SPAN = 8, GW_SPANS = 12, GW_PANEL = 6144 };
 #define gw_span_load(p) _mm256_loadu_ps(p)
 #define gw_span_store(p, v) _mm256_storeu_ps(p, v)
 #define gw_span_all(a) _mm256_set1_ps(a)
@@ -36,12 +36,13 @@ typedef __m256i GwFirst; /* of the numbers of a span */
 #endif
 
 #ifdef GW_SPARSE
-/* Depth of a block of lists, and rows of one; lines of a that are looked at for zeros, and how many
+/* Depth of a block of lists, at most, and rows of one; lines of a that are looked at for zeros, and how many
  * of a hundred numbers must be 0; sizes from which lists are worth their making. */
 enum { GW_LIST = 64, GW_LISTS = 256, GW_LOOKS = 16, GW_ZEROS = 35 };
 enum { GW_SPARSE_ROWS = 16, GW_SPARSE_COLUMNS = 64, GW_SPARSE_DEPTH = 32 };
 
-/* Numbers that are not 0, and where their rows of b begin in a panel, in bytes. */
+/* Numbers that are not 0, and where their rows of b begin in a panel, in bytes. A 0 follows them, so
+ * that they can be read in pairs. */
 typedef struct {
   float value[GW_LIST + GW_SPAN];
   int32_t place[GW_LIST + GW_SPAN];
@@ -83,6 +84,8 @@ static inline int32_t gw_list(int64_t depth, const float* a, int32_t pitch, GwLi
     list->place[n] = (int32_t)k * pitch;
     n += a[k] != 0;
   }
+  list->value[n] = 0;
+  list->place[n] = 0;
   return n;
 }
 
@@ -108,6 +111,14 @@ static void gw_lists(int64_t rows, int64_t depth, const float* a, int64_t row, i
   }
 }
 
+/* s += value b, of NV spans. */
+GW_INLINE void gw_sparse_add(const int NV, float value, const void* b, GwSpan* s) {
+  const GwSpan v = gw_span_all(value);
+#pragma GCC unroll 16
+  for (int j = 0; j < NV; j++)
+    s[j] = gw_span_fma(v, gw_span_load((const float*)b + j * GW_SPAN), s[j]);
+}
+
 /* Rows of c, NV spans wide, from the lists of as many rows of a; added to what is there, or not.
  * last: numbers of the last span that c has. */
 GW_INLINE void gw_sparse_of(const int NV, int64_t rows, int64_t last, const GwList* lists,
@@ -116,20 +127,20 @@ GW_INLINE void gw_sparse_of(const int NV, int64_t rows, int64_t last, const GwLi
   const GwFirst first = gw_first(last);
   for (int64_t r = 0; r < rows; r++, lists++, c += c_row) {
     GwSpan s[NV];
-#pragma GCC unroll 12
+#pragma GCC unroll 16
     for (int j = 0; j < NV; j++) s[j] = gw_span_all(0);
     if (add) {
-#pragma GCC unroll 12
+#pragma GCC unroll 16
       for (int j = 0; j < NV - 1; j++) s[j] = gw_span_load(c + j * GW_SPAN);
       s[NV - 1] = gw_first_load(c + (NV - 1) * GW_SPAN, first);
     }
-    for (int32_t k = 0; k < count[r]; k++) {
-      const GwSpan v = gw_span_all(lists->value[k]);
-      const float* b = (const float*)((const char*)panel + lists->place[k]);
-#pragma GCC unroll 12
-      for (int j = 0; j < NV; j++) s[j] = gw_span_fma(v, gw_span_load(b + j * GW_SPAN), s[j]);
+    for (int32_t k = 0; k < count[r]; k += 2) {
+      uint64_t places;
+      memcpy(&places, lists->place + k, sizeof places);
+      gw_sparse_add(NV, lists->value[k], (const char*)panel + (uint32_t)places, s);
+      gw_sparse_add(NV, lists->value[k + 1], (const char*)panel + (places >> 32), s);
     }
-#pragma GCC unroll 12
+#pragma GCC unroll 16
     for (int j = 0; j < NV - 1; j++) gw_span_store(c + j * GW_SPAN, s[j]);
     if (last == GW_SPAN) gw_span_store(c + (NV - 1) * GW_SPAN, s[NV - 1]);
     else gw_first_store(c + (NV - 1) * GW_SPAN, first, s[NV - 1]);
@@ -152,19 +163,23 @@ GW_SPARSE_OF(5)
 GW_SPARSE_OF(6)
 GW_SPARSE_OF(7)
 GW_SPARSE_OF(8)
-#if !defined(__AVX512F__)
 GW_SPARSE_OF(9)
 GW_SPARSE_OF(10)
 GW_SPARSE_OF(11)
 GW_SPARSE_OF(12)
+#if defined(__AVX512F__)
+GW_SPARSE_OF(13)
+GW_SPARSE_OF(14)
+GW_SPARSE_OF(15)
+GW_SPARSE_OF(16)
 #endif
 
 /* By the spans of a panel. */
 static const GwSparseRows gw_sparse_rows[GW_SPANS + 1] = {
     0,           gw_sparse_1, gw_sparse_2, gw_sparse_3,  gw_sparse_4,  gw_sparse_5, gw_sparse_6,
-    gw_sparse_7, gw_sparse_8,
-#if !defined(__AVX512F__)
-    gw_sparse_9, gw_sparse_10, gw_sparse_11, gw_sparse_12,
+    gw_sparse_7, gw_sparse_8, gw_sparse_9, gw_sparse_10, gw_sparse_11, gw_sparse_12,
+#if defined(__AVX512F__)
+    gw_sparse_13, gw_sparse_14, gw_sparse_15, gw_sparse_16,
 #endif
 };
 
@@ -227,14 +242,15 @@ static int gw_sparse_product(int64_t rows, int64_t columns, int64_t depth, int64
   GwList* lists = room;
   int32_t* count = (int32_t*)(lists + tall);
   float* sums = (float*)(count + tall);
-  float panel[GW_LIST * GW_SPANS * GW_SPAN] __attribute__((aligned(64)));
+  const int64_t most = GW_MIN(GW_LIST, GW_PANEL / broad / 16 * 16);
+  float panel[GW_PANEL] __attribute__((aligned(64)));
   for (int64_t i = 0; i < rows; i += tall) {
     const int64_t some = GW_MIN(tall, rows - i);
     for (int64_t from = 0; from < depth; from += deepest) {
       const int64_t stop = GW_MIN(depth, from + deepest), to_row = from ? columns : c_row;
       float* to = from ? sums : c + i * c_row;
-      for (int64_t k = from; k < stop; k += GW_LIST) {
-        const int64_t deep = GW_MIN(GW_LIST, stop - k);
+      for (int64_t k = from; k < stop; k += most) {
+        const int64_t deep = GW_MIN(most, stop - k);
         gw_lists(some, deep, a + i * a_row + k * a_step, a_row, a_step, (int32_t)(broad * 4),
                  lists, count);
         for (int64_t j = 0; j < columns; j += broad) {

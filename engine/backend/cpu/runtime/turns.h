@@ -98,9 +98,17 @@ static void gw_pack_panel(int64_t depth, int64_t width, int64_t wide, const floa
       for (int64_t k = whole; k < depth; k++)
         for (int64_t j = ready; j < ready + 8; j++) to[k * wide + j] = b[j * b_step + k];
     }
-  for (int64_t k = 0; k < depth; k++) {
+#if defined(GW_WIDEST)
+  if (b_step == 1 && ready < width) {
+    const __mmask16 first = (__mmask16)((1u << (width - ready)) - 1);
+    for (int64_t k = 0; k < depth; k++)
+      gw_store(to + k * wide + ready, _mm512_maskz_loadu_ps(first, b + k * b_row + ready));
+    ready += GW_LANES;
+  }
+#endif
+  for (int64_t k = 0; k < depth && ready < wide; k++) {
     for (int64_t j = ready; j < width; j++) to[k * wide + j] = b[k * b_row + j * b_step];
-    for (int64_t j = width; j < wide; j++) to[k * wide + j] = 0;
+    for (int64_t j = GW_MAX(ready, width); j < wide; j++) to[k * wide + j] = 0;
   }
 }
 #endif

@@ -5,8 +5,12 @@
 #include <stdlib.h>
 
 /* Some processors take vectors of 512 bits in two halves. There only kernels that gain from masks
- * and from more registers use them: those that define GW_MASKS. */
-#if defined(__AVX512F__) && (defined(GW_MASKS) || !(defined(__znver3__) || defined(__znver4__)))
+ * and from more registers use them: those that define GW_MASKS. A compiler older than Zen 5 takes
+ * that for one of its forerunners, which lack one of its instructions. */
+#if (defined(__znver3__) || defined(__znver4__)) && !defined(__AVX512VP2INTERSECT__)
+#define GW_HALVES 1
+#endif
+#if defined(__AVX512F__) && (defined(GW_MASKS) || !defined(GW_HALVES))
 #define GW_WIDEST 1
 #include <immintrin.h>
 typedef __m512 GwVector;

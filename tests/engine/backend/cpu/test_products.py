@@ -35,7 +35,18 @@ def kernel_of(rows: int, columns: int, depth: int) -> Kernel:
 
 
 @pytest.mark.parametrize(
-    "shape", [(1, 1, 1), (5, 3, 7), (12, 32, 256), (13, 33, 257), (64, 10, 64), (70, 150, 530)]
+    "shape",
+    [
+        (1, 1, 1),
+        (5, 3, 7),
+        (9, 4, 32),
+        (70, 2, 130),
+        (12, 32, 256),
+        (13, 33, 257),
+        (64, 10, 64),
+        (40, 47, 300),
+        (70, 150, 530),
+    ],
 )
 def test_any_of_both_may_be_turned(shape: tuple[int, int, int]) -> None:
     rows, columns, depth = shape

@@ -1,0 +1,82 @@
+"""Matrix products of which only some columns are read, made of those alone.
+
+So is the gradient of inputs put side by side, some of which are data: nobody asks for theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.ir.graph import Graph, Node, TensorType, Value
+from engine.ir.passes.dead import prune
+from engine.ir.rewrite import Rewrite, rewrite
+from engine.ops.registry import OPS
+
+
+def narrow_products(graph: Graph) -> Graph:
+    """The same graph; products whose readers are slices end where the last of these does."""
+    read = _read(graph)
+    if not read:
+        return graph
+
+    def narrow(new: Rewrite, node: Node, inputs: tuple[Value, ...]) -> Sequence[Value] | None:
+        if node.op.name == "matmul" and node.outputs[0] in read:
+            first, last = read[node.outputs[0]]
+            x, weight = inputs
+            some = _columns(new, node, weight, first, last)
+            shape = (*node.outputs[0].type.shape[:-1], last - first)
+            types = [TensorType(shape, node.outputs[0].type.dtype)]
+            return new.target.emit(node.op, (x, some), node.attrs, types, node.origin)
+        if node.op.name == "slice" and node.inputs[0] in read:
+            *starts, start = node.attrs["starts"]
+            shifted = (*starts, start - read[node.inputs[0]][0])
+            types = [node.outputs[0].type]
+            attrs = node.attrs | {"starts": shifted}
+            return new.target.emit(node.op, inputs, attrs, types, node.origin)
+        return None
+
+    return prune(rewrite(graph, narrow))
+
+
+def _read(graph: Graph) -> dict[Value, tuple[int, int]]:
+    """From products of which slices read less than all to their first column and their last."""
+    users: dict[Value, list[Node]] = {}
+    for node in graph.nodes:
+        for value in node.inputs:
+            users.setdefault(value, []).append(node)
+    kept, found = set(graph.outputs), {}
+    for node in graph.nodes:
+        value = node.outputs[0]
+        if node.op.name != "matmul" or value in kept or value not in users:
+            continue
+        spans = [_span(user) for user in users[value]]
+        if None not in spans:
+            first = min(span[0] for span in spans if span)
+            last = max(span[1] for span in spans if span)
+            if 0 < last - first < value.type.shape[-1]:
+                found[value] = first, last
+    return found
+
+
+def _span(node: Node) -> tuple[int, int] | None:
+    """The columns that a slice of whole rows reads; None of everything else."""
+    if node.op.name != "slice":
+        return None
+    starts, sizes, steps = (node.attrs[name] for name in ("starts", "sizes", "steps"))
+    shape = node.inputs[0].type.shape
+    whole = all(n == size for n, size in zip(shape[:-1], sizes[:-1], strict=True))
+    if not whole or any(step != 1 for step in steps):
+        return None
+    return starts[-1], starts[-1] + sizes[-1]
+
+
+def _columns(new: Rewrite, node: Node, weight: Value, first: int, last: int) -> Value:
+    """Columns of the right matrix, where they lie."""
+    *outer, _ = weight.type.shape
+    attrs = {
+        "starts": (*(0 for _ in outer), first),
+        "sizes": (*outer, last - first),
+        "steps": (1,) * (len(outer) + 1),
+    }
+    wanted = TensorType((*outer, last - first), weight.type.dtype)
+    return new.target.emit(OPS["slice"], [weight], attrs, [wanted], node.origin)[0]
