@@ -2,7 +2,8 @@
 
 A thread that another program has pushed off its processor holds up all others, and then a short
 plan takes several times as long as alone. Results do not depend on the number of threads, so the
-choice is free; it is looked at again now and then.
+choice is free; it is looked at again now and then, and sooner where one thread has just won: as a
+rule somebody else was busy for a moment.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import perf_counter
 
-#: Calls of a trial of each way, how many of the slowest do not count, and calls between trials.
-TRIAL, DROPPED, PERIOD = 8, 2, 1000
+#: Calls of a trial of each way, how many of the slowest do not count, and calls between trials; so
+#: many after one thread has won, twice as many each time that it wins again.
+TRIAL, DROPPED, PERIOD, SOON = 8, 2, 1000, 32
 #: Seconds from which all threads are worth their company.
 LONG = 0.002
 
@@ -31,6 +33,7 @@ class Pace:
         self._clock = clock
         self._best = together
         self._left = 0  # calls until the next trial
+        self._soon = SOON
         self._spent: tuple[list[float], list[float]] = ([], [])
 
     def __call__(self) -> int:
@@ -51,9 +54,11 @@ class Pace:
 
     def _choose(self) -> None:
         is_long = not self._spent[1]
-        self._best = self._ways[0 if is_long else int(self._total(1) < self._total(0))]
+        wins_alone = not is_long and self._total(1) < self._total(0)
+        self._best = self._ways[wins_alone]
         self._spent = ([], [])
-        self._left = PERIOD
+        self._left = self._soon if wins_alone else PERIOD
+        self._soon = min(2 * self._soon, PERIOD) if wins_alone else SOON
 
     def _total(self, way: int) -> float:
         """Seconds of a call, the slowest and so the first left out."""

@@ -9,10 +9,11 @@
 #define GW_SPARSE_H
 #include "turns.h"
 
+/* A vector is a span; a panel has so many of them at most, and so many numbers. */
 #if defined(__AVX512F__)
 #define GW_SPARSE 1
 typedef __m512 GwSpan;
-enum { GW_SPAN = 16, GW_SPANS = 16, GW_PANEL = 8192 /* numbers of one, at most */ };
+enum { GW_SPAN = 16, GW_SPANS = 16, GW_PANEL = 8192 };
 #define gw_span_load(p) _mm512_loadu_ps(p)
 #define gw_span_store(p, v) _mm512_storeu_ps(p, v)
 #define gw_span_all(a) _mm512_set1_ps(a)
@@ -36,8 +37,8 @@ typedef __m256i GwFirst; /* of the numbers of a span */
 #endif
 
 #ifdef GW_SPARSE
-/* Depth of a block of lists, at most, and rows of one; lines of a that are looked at for zeros, and how many
- * of a hundred numbers must be 0; sizes from which lists are worth their making. */
+/* Depth of a block of lists, at most, and rows of one; lines of a that are looked at for zeros, and
+ * how many of a hundred numbers must be 0; sizes from which lists are worth their making. */
 enum { GW_LIST = 64, GW_LISTS = 256, GW_LOOKS = 16, GW_ZEROS = 35 };
 enum { GW_SPARSE_ROWS = 16, GW_SPARSE_COLUMNS = 64, GW_SPARSE_DEPTH = 32 };
 

@@ -1,6 +1,8 @@
 """The choice between one thread and all."""
 
-from engine.backend.cpu.pace import PERIOD, TRIAL, Pace
+from itertools import pairwise
+
+from engine.backend.cpu.pace import PERIOD, SOON, TRIAL, Pace
 
 
 class Machine:
@@ -24,7 +26,7 @@ def test_the_faster_way_is_kept() -> None:
     for alone, together, expected in ((1e-4, 3e-4, "alone"), (3e-4, 1e-4, "together")):
         machine = Machine(alone, together)
         pace = machine.pace()
-        assert {pace() for _ in range(2 * TRIAL + 50)} == {7}
+        assert {pace() for _ in range(2 * TRIAL + SOON)} == {7}
         assert machine.calls[: 2 * TRIAL] == ["together"] * TRIAL + ["alone"] * TRIAL
         assert set(machine.calls[2 * TRIAL :]) == {expected}
 
@@ -57,3 +59,27 @@ def test_another_trial_sees_that_things_have_changed() -> None:
     for _ in range(PERIOD + 2 * TRIAL + 1):
         pace()
     assert machine.calls[-1] == "alone"
+
+
+def test_a_moment_of_company_is_soon_forgotten() -> None:
+    machine = Machine(3e-4, 9e-4)
+    pace = machine.pace()
+    for _ in range(2 * TRIAL):
+        pace()
+    assert pace() == 7
+    assert machine.calls[-1] == "alone"
+    machine.seconds["together"] = 1e-4
+    for _ in range(SOON + 2 * TRIAL):
+        pace()
+    assert machine.calls[-1] == "together"
+
+
+def test_work_that_is_sooner_done_alone_is_tried_less_and_less() -> None:
+    machine = Machine(1e-4, 3e-4)
+    pace = machine.pace()
+    for _ in range(20 * PERIOD):
+        pace()
+    together = [i for i, name in enumerate(machine.calls) if name == "together"][::TRIAL]
+    between = [after - before - 2 * TRIAL for before, after in pairwise(together)]
+    assert between[:3] == [SOON, 2 * SOON, 4 * SOON]
+    assert set(between[6:]) == {PERIOD}
