@@ -113,6 +113,8 @@ class Statements:
         self.lines: list[list[str]] = [[] for _ in range(len(levels) + 1)]
         self.names: dict[Expr, str] = {}
         self.complete = True
+        self._held: dict[Expr, str] = {}  # what gw_erf_bell gave, by its argument
+        self._pairs = _bells(roots) if kind == "float" else {}
         depths: dict[Expr, int] = {}
         for expr in walk(roots):
             if expr.op == "input":
@@ -128,12 +130,45 @@ class Statements:
                 self._add(expr, depths[expr], kind)
 
     def _add(self, expr: Expr, depth: int, kind: str) -> None:
-        text = _apply(expr, [self.names[a] for a in expr.args], kind)
         name = f"v{len(self.names)}"
+        text = self._of_pair(expr, depth, name)
+        if text is None:
+            text = _apply(expr, [self.names[a] for a in expr.args], kind)
         self.complete = self.complete and text is not None
         self.names[expr] = name
         held = "int32_t" if expr.is_predicate else kind
         self.lines[depth].append(f"const {held} {name} = {text};")
+
+    def _of_pair(self, expr: Expr, depth: int, name: str) -> str | None:
+        """A member of what gw_erf_bell gives, for an expression that is one; the first asks."""
+        source = self._pairs.get(expr)
+        if source is None:
+            return None
+        held = self._held.get(source)
+        if held is None:
+            held = self._held[source] = f"{name}_"
+            call = f"gw_erf_bell({self.names[source]})"
+            self.lines[depth].append(f"const GwErfBell {held} = {call};")
+        return f"{held}.{'erf' if expr.op == 'erf' else 'bell'}"
+
+
+def _bells(roots: Sequence[Expr]) -> dict[Expr, Expr]:
+    """erf z and e^(-z²), where both are wanted, as of GELU and its slope; to z."""
+    known = [*walk(roots)]
+    sources = {expr.args[0] for expr in known if expr.op == "erf"}
+    bells = {expr: z for expr in known if (z := _bell_of(expr)) in sources}
+    used = set(bells.values())
+    erfs = {expr: expr.args[0] for expr in known if expr.op == "erf" and expr.args[0] in used}
+    return erfs | bells
+
+
+def _bell_of(expr: Expr) -> Expr | None:
+    """The z of e^(-z²)."""
+    for op in ("exp", "neg", "square"):
+        if expr.op != op:
+            return None
+        (expr,) = expr.args
+    return expr
 
 
 def _apply(expr: Expr, args: list[str], kind: str) -> str | None:

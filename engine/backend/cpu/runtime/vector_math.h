@@ -95,6 +95,33 @@ static inline float gw_erf(float x) {
   return a >= 0.9f ? copysignf(large, x) : x * p;
 }
 
+/* erf x and e^(-x^2), which share what is dear in them. */
+typedef struct {
+  float erf, bell;
+} GwErfBell;
+
+/* erf x; 3 ulp. x P(x^2) below 0.9, 1 - e^(-x^2) R(x) above. */
+static inline GwErfBell gw_erf_bell(float x) {
+  float a = fabsf(x), z = x * x;
+  float p = -0x1.3f503ep-11f;
+  p = fmaf(p, z, 0x1.487704p-8f);
+  p = fmaf(p, z, -0x1.b6beeep-6f);
+  p = fmaf(p, z, 0x1.ce1dd4p-4f);
+  p = fmaf(p, z, -0x1.8126fap-2f);
+  p = fmaf(p, z, 0x1.20dd74p+0f);
+  float e = gw_exp(-z), b = a < 4.0f ? a : 4.0f;
+  float r = -0x1.049b84p-11f;
+  r = fmaf(r, b, 0x1.e08680p-8f);
+  r = fmaf(r, b, -0x1.87b43ap-5f);
+  r = fmaf(r, b, 0x1.77171cp-3f);
+  r = fmaf(r, b, -0x1.d9e822p-2f);
+  r = fmaf(r, b, 0x1.a51d92p-1f);
+  r = fmaf(r, b, -0x1.10574ep+0f);
+  r = fmaf(r, b, 0x1.faa6eep-1f);
+  GwErfBell y = {a >= 0.9f ? copysignf(fmaf(-e, r, 1.0f), x) : x * p, e};
+  return y;
+}
+
 /* 1 / (1 + e^-x), without overflow; 3 ulp. */
 static inline float gw_sigmoid(float x) {
   float e = gw_exp(-fabsf(x));
