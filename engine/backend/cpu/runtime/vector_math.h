@@ -68,15 +68,20 @@ static inline float gw_tanh(float x) {
   return x != x ? x : y;
 }
 
-/* erf x; 3 ulp. x P(x^2) below 0.9, 1 - 2^Q(x) to 3.92, 1 above. */
-static inline float gw_erf(float x) {
-  float a = fabsf(x), z = x * x;
+/* erf x below 0.9, as x P(z); z: x^2. */
+static inline float gw_erf_near(float x, float z) {
   float p = -0x1.3f503ep-11f;
   p = fmaf(p, z, 0x1.487704p-8f);
   p = fmaf(p, z, -0x1.b6beeep-6f);
   p = fmaf(p, z, 0x1.ce1dd4p-4f);
   p = fmaf(p, z, -0x1.8126fap-2f);
   p = fmaf(p, z, 0x1.20dd74p+0f);
+  return x * p;
+}
+
+/* erf x; 3 ulp. gw_erf_near below 0.9, 1 - 2^Q(x) to 3.92, 1 above. */
+static inline float gw_erf(float x) {
+  float a = fabsf(x), near = gw_erf_near(x, x * x);
   float q = -0x1.d9557cp-10f;
   q = fmaf(q, a, 0x1.703e80p-6f);
   q = fmaf(q, a, -0x1.0d31e4p-3f);
@@ -92,7 +97,7 @@ static inline float gw_erf(float x) {
   e = fmaf(e, f, 0x1.000002p+0f);
   float large = 1.0f - gw_from_bits(gw_to_bits(e) + (gw_to_bits(n) << 23));
   large = a > 3.92f ? 1.0f : large;
-  return a >= 0.9f ? copysignf(large, x) : x * p;
+  return a >= 0.9f ? copysignf(large, x) : near;
 }
 
 /* erf x and e^(-x^2), which share what is dear in them. */
@@ -100,16 +105,10 @@ typedef struct {
   float erf, bell;
 } GwErfBell;
 
-/* erf x; 3 ulp. x P(x^2) below 0.9, 1 - e^(-x^2) R(x) above. */
+/* erf x; 3 ulp. gw_erf_near below 0.9, 1 - e^(-x^2) R(x) from there on. */
 static inline GwErfBell gw_erf_bell(float x) {
   float a = fabsf(x), z = x * x;
-  float p = -0x1.3f503ep-11f;
-  p = fmaf(p, z, 0x1.487704p-8f);
-  p = fmaf(p, z, -0x1.b6beeep-6f);
-  p = fmaf(p, z, 0x1.ce1dd4p-4f);
-  p = fmaf(p, z, -0x1.8126fap-2f);
-  p = fmaf(p, z, 0x1.20dd74p+0f);
-  float e = gw_exp(-z), b = a < 4.0f ? a : 4.0f;
+  float near = gw_erf_near(x, z), e = gw_exp(-z), b = a < 4.0f ? a : 4.0f;
   float r = -0x1.049b84p-11f;
   r = fmaf(r, b, 0x1.e08680p-8f);
   r = fmaf(r, b, -0x1.87b43ap-5f);
@@ -118,7 +117,7 @@ static inline GwErfBell gw_erf_bell(float x) {
   r = fmaf(r, b, 0x1.a51d92p-1f);
   r = fmaf(r, b, -0x1.10574ep+0f);
   r = fmaf(r, b, 0x1.faa6eep-1f);
-  GwErfBell y = {a >= 0.9f ? copysignf(fmaf(-e, r, 1.0f), x) : x * p, e};
+  GwErfBell y = {a >= 0.9f ? copysignf(fmaf(-e, r, 1.0f), x) : near, e};
   return y;
 }
 
