@@ -49,10 +49,9 @@ def _read(graph: Graph) -> dict[Value, tuple[int, int]]:
         value = node.outputs[0]
         if node.op.name != "matmul" or value in kept or value not in users:
             continue
-        spans = [_span(user) for user in users[value]]
-        if None not in spans:
-            first = min(span[0] for span in spans if span)
-            last = max(span[1] for span in spans if span)
+        spans = [span for user in users[value] if (span := _span(user))]
+        if len(spans) == len(users[value]):
+            first, last = min(start for start, _ in spans), max(end for _, end in spans)
             if 0 < last - first < value.type.shape[-1]:
                 found[value] = first, last
     return found

@@ -92,9 +92,6 @@ def test_errors_are_no_larger_than_stated(name: str) -> None:
 def test_the_bell_beside_erf_has_the_bits_of_exp() -> None:
     x = np.concatenate([arguments(-12, 12), np.array([INF, -INF], np.float32)])
     assert run("bell", x).tobytes() == run("exp", -(x * x)).tobytes()
-    bits = np.arange(0x7F800001, 0x7F801001, dtype=np.uint32).view(np.float32)
-    assert np.isnan(run("bell", bits)).all()
-    assert np.isnan(run("erf_beside", bits)).all()
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -106,7 +103,7 @@ def test_special_numbers(name: str) -> None:
         np.testing.assert_allclose(run("erf_beside", given), expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", [*FUNCTIONS, *TOGETHER])
 def test_what_is_not_a_number_stays_so(name: str) -> None:
     """Whatever its lower bits are: exponents are made by shifting them."""
     bits = np.arange(0x7F800001, 0x7F801001, dtype=np.uint32)
