@@ -58,7 +58,7 @@ class Wave(NamedTuple):
         for call in self.calls:
             work = call.parts * call.work
             eager = sorted(range(count), key=loads.__getitem__)
-            if work <= min(SMALL, 1.1 * share):
+            if work <= SMALL and loads[eager[0]] + work <= 1.1 * share:
                 shares = {eager[0]: call.parts}
             else:
                 each, rest = divmod(call.parts, count)

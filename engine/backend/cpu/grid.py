@@ -18,6 +18,9 @@ FEW_ROWS, FEW_COLUMNS = 4, 16
 #: one of either where rows are turned, so that both matrices are read along what is stored.
 PART_CYCLES = 1200
 PANEL, PLAIN, TURNED = 0.4, 0.1, 0.2
+#: The same of a number of the result that another thread will read: optimizers share what they
+#: update by its place in memory, by rows, and so what is cut across moves between processors.
+MOVED = 1.5
 #: The same where zeros are left out: rows that are made lists at a time, cycles of a number of a
 #: list, columns of a panel, share of the work that is done, and columns that cost as much as to
 #: look up a number of a list.
@@ -81,17 +84,21 @@ def grid_of(
     """
     left, right = sparse
 
-    def cost(grid: Grid) -> float:
+    def cycles(grid: Grid) -> float:
         if not left and not right:
-            return _total(grid.parts * times, _cycles(grid, depth, turned))
+            return _cycles(grid, depth, turned)
         found = [_sparse_cycles(grid, depth, turned)] if left else []
         if right:
             found.append(_sparse_cycles(Grid(grid.across, grid.down), depth, True))
-        return _total(grid.parts * times, max(found))
+        return max(found)
+
+    def cost(grid: Grid) -> float:
+        moves = MOVED * rows * columns / grid.parts if turned and grid.across.parts > 1 else 0
+        return _total(grid.parts * times, cycles(grid) + moves)
 
     grids = [
         Grid(down, across)
-        for down in _cuts(rows, ROWS if left or right else TALL)
+        for down in _cuts(rows, *((ROWS,) if left or right else (TALL, FEW_ROWS)))
         for across in _cuts(columns, WIDE)
         if down.parts * across.parts <= MOST_PARTS
     ]
@@ -103,8 +110,9 @@ def cut_evenly(length: int, parts: int, grain: int) -> Cut:
     return Cut(length, max(1, min(parts, -(-length // grain))), grain)
 
 
-def _cuts(length: int, grain: int) -> Iterator[Cut]:
-    return iter(dict.fromkeys(cut_evenly(length, count, grain) for count in _COUNTS))
+def _cuts(length: int, *grains: int) -> Iterator[Cut]:
+    found = (cut_evenly(length, count, grain) for grain in grains for count in _COUNTS)
+    return iter(dict.fromkeys(found))
 
 
 def _cycles(grid: Grid, depth: int, turned: bool) -> float:

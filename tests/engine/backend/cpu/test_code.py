@@ -19,6 +19,7 @@ def test_every_thread_takes_its_share_of_a_large_call() -> None:
 def test_small_calls_are_left_to_one_thread_where_there_are_enough() -> None:
     assert wave((4, 100), (4, 100)).dealt(2) == [[0, 1, 2, 3], [4, 5, 6, 7]]
     assert wave((4, 100), (2, 7)).dealt(2) == [[0, 1, 4, 5], [2, 3]]
+    assert wave((4, 100), (2, 100)).dealt(2) == [[0, 1, 4], [2, 3, 5]]
 
 
 def test_what_is_left_over_goes_to_those_with_least_to_do() -> None:

@@ -33,3 +33,10 @@ def test_large_products_have_parts_for_eight_threads() -> None:
 def test_parts_share_the_work_evenly_between_two() -> None:
     for rows, columns in product((64, 256, 784), repeat=2):
         assert grid_of(rows, columns, 256, False).parts % 2 == 0
+
+
+def test_gradients_of_weights_are_cut_by_rows_as_optimizers_cut_weights() -> None:
+    for rows, columns, depth in ((128, 128, 64), (128, 64, 64), (512, 512, 256)):
+        grid = grid_of(rows, columns, depth, True)
+        assert grid.across.parts == 1
+        assert grid.down.even
