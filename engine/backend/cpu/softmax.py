@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
+from engine.backend.cpu.few_classes import FewClasses, fits
 from engine.backend.cpu.kernels import (
     C_TYPES,
     Kernel,
@@ -114,6 +115,8 @@ def cross_entropy(launch: Launch) -> Kernel | None:
     kind = C_TYPES[x.type.dtype.name]
     if kind not in _EXP:
         return None
+    if fits(x):
+        return FewClasses(launch, int(backward), kind, _EXP[kind], _LOG[kind]).kernel()
     slots = [x, target, launch.outputs[0], *launch.inputs[:1]]
     head, parts = _rows(launch, x.type.shape, 1, slots if backward else slots[:3], 14 * x.type.size)
     writer = _CrossEntropy(launch, kind, 1 if backward else 0)

@@ -183,7 +183,9 @@ def test_softmax_along_any_axis(shape: tuple[int, ...]) -> None:
     agree(f, numbers(*shape))
 
 
-@pytest.mark.parametrize("shape", [(64, 10), (5, 3, 4), (7, 1000), (1, 1)])
+@pytest.mark.parametrize(
+    "shape", [(64, 10), (5, 3, 4), (7, 1000), (1, 1), (37, 2), (16, 31), (15, 32)]
+)
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_cross_entropy_and_its_gradient(
@@ -208,6 +210,33 @@ def test_a_class_that_does_not_exist_is_the_error_of_the_reference() -> None:
     assert any("cross_entropy" in note for note in caught.value.__notes__)
     target[2] = 0
     assert np.isfinite(runner.run([x, target])[0]).all()
+
+
+@pytest.mark.parametrize("classes", [3, 40])
+def test_scores_that_are_no_numbers_spoil_their_row_alone(classes: int) -> None:
+    x, target = numbers(20, classes), np.arange(20) % classes
+    x[2, 0] = x[5, 2] = x[17, 1] = np.nan
+    x[9, 1] = np.inf
+    attrs = {"smoothing": 0.0, "ignore_index": -100}
+    spoilt = [2, 5, 9, 17]
+    (losses,) = p.run(p.of_op("cross_entropy", [x, target], **attrs), [x, target])
+    assert np.flatnonzero(np.isnan(losses)).tolist() == spoilt
+    given = [numbers(20), x, target]
+    (slopes,) = p.run(p.of_op("cross_entropy_grad", given, **attrs), given)
+    assert np.flatnonzero(np.isnan(slopes).all(1)).tolist() == spoilt
+    assert np.flatnonzero(np.isnan(slopes).any(1)).tolist() == spoilt
+
+
+def test_cross_entropy_of_doubles_and_of_turned_scores() -> None:
+    attrs = {"smoothing": 0.25, "ignore_index": 2}
+    x, target = numbers(33, 4).astype(np.float64), np.arange(33) % 4
+    p.check("cross_entropy", [x, target], **attrs)
+    p.check("cross_entropy_grad", [np.ones(33), x, target], **attrs)
+
+    def f(x: engine.Tensor, target: engine.Tensor) -> engine.Tensor:
+        return engine.cross_entropy(engine.transpose(x, 0, 1), target)
+
+    agree(f, numbers(5, 40), np.arange(40) % 5)
 
 
 def test_copies_of_every_kind() -> None:
