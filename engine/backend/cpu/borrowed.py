@@ -16,7 +16,7 @@ from engine.compile.plan import Plan
 from engine.ir.passes.memory import ARENA
 
 #: Bytes from which an address is sooner changed than numbers are copied.
-LEAST = 32768
+LEAST = 8192
 #: A launch, which of its tensors, and how many bytes of the input lie before it.
 Reader = tuple[int, int, int]
 
