@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from operator import attrgetter, is_
 from typing import Any, Literal
 
@@ -88,9 +88,10 @@ class TrainStep:
         Loss and norm tell whether the numbers went astray; by then the weights may have, too.
         """
         self._settle()
+        found: Iterable[tuple[str, np.ndarray]]
         if self.mode == "eager":
             tensors = transform(batch, lambda leaf: Tensor(array_of(leaf)))
-            results = self._run_eagerly(tensors, _scalars(self.seed, step, lr))
+            found = self._run_eagerly(tensors, _scalars(self.seed, step, lr)).items()
         else:
             scalars = self._scalars
             scalars[0][()], scalars[1][()], scalars[2][()] = self.seed, step, lr
@@ -102,10 +103,9 @@ class TrainStep:
                     lambda: self._make_plan(types_of(batch)),
                     lambda: dict(enumerate([*scalars, *self._arrays], start=len(arrays))),
                 )
-            found = runner.run(arrays)
-            results = dict(zip(runner.names, found, strict=True))
+            found = zip(runner.names, runner.run(arrays), strict=True)
         self.optimizer.steps = step + 1
-        return {name: _plain(array) for name, array in results.items()}
+        return {name: np.array(a) if a.shape else a.item() for name, a in found}
 
     def plan(self, batch: Any) -> Plan:
         """The plan for a batch, or for a tree of its types."""
@@ -245,10 +245,6 @@ def resident(graph: Graph, leaves: int) -> range:
 
 def _scalars(seed: int, step: int, lr: float) -> list[np.ndarray]:
     return [np.asarray(n, t.dtype) for n, t in zip((seed, step, lr), SCALARS, strict=True)]
-
-
-def _plain(array: np.ndarray) -> Any:
-    return np.array(array) if array.shape else array.item()
 
 
 def _part(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:

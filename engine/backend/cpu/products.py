@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
 
-from engine.backend.cpu.grid import Cut, Grid, cut_evenly, grid_of
+from engine.backend.cpu.grid import WIDE, Cut, Grid, cut_evenly, grid_of
 from engine.backend.cpu.kernels import (
     C_TYPES,
     Kernel,
@@ -38,6 +38,9 @@ BLAS_PARTS, BLAS_LENGTH = 8, 96
 SPARSE_FLOPS = 8_000_000
 #: Depth from which a sum is made in two halves, if so many numbers are read for one of the result.
 HALVED_DEPTH, HALVED_RATE = 1024, 8
+#: Operations from which the halves of a sum are made by who made what they read, and of adding to a
+#: number that another processor has.
+SHARED_FLOPS, SHARED_COST = 1_000_000, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +105,25 @@ class Product:
             and depth >= HALVED_DEPTH and read >= HALVED_RATE * made
         )  # fmt: skip
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether the two halves of a sum are made apart, as in gradients of what went into a layer
+        that is wider than its batch. What comes out of such a layer is shared by columns, and so
+        its weights are by rows: each half is read by who made it, and no weight by anybody else.
+        """
+        rows, depth, columns = self.a.rows, self.a.columns, self.b.columns
+        plain = self.a.along == 1 and self.b.along == 1 and self.b.down > 1
+        return (
+            self.is_tiled and plain and not self.outer and not any(self.sparse)
+            and rows < depth and self.flops >= SHARED_FLOPS
+            and depth * (rows + columns) >= 2 * rows * columns
+        )  # fmt: skip
+
     def grid(self) -> Grid:
         """How one of the batch, or half of it, is cut; by shapes alone."""
         rows, columns, depth = self.a.rows, self.b.columns, self.a.columns
         if self.is_tiled:
-            times = 2 if self.is_halved else 1
+            times = 2 if self.is_halved or self.is_shared else 1
             return grid_of(rows, columns, depth // times, self.a.along != 1, self.sparse, times)
         length = max(rows, columns)
         parts = min(BLAS_PARTS, self.flops // BLAS_PART_FLOPS, length // BLAS_LENGTH)
@@ -191,7 +208,7 @@ def product_of(
     follow = _Follow.of(launch, first, roots, product)
     if follow is None:
         return None
-    if product.is_halved:
+    if product.is_halved or product.is_shared:
         return _halved(launch, product, follow)
     a, b, grid = product.a, product.b, product.grid()
     batch = prod(n for n, _, _ in product.outer)
@@ -221,15 +238,20 @@ def _halved(launch: Launch, product: Product, follow: _Follow) -> Kernel:
     some = f"second ? {a.columns - middle} : {middle}"
     target = f"(second ? z : y0) + r * {columns} + s"
     first.append(_by_tiles(product, some, f"k * {a.along}", f"k * {b.down}", target))
-    parts, size = cut(rows, 4 * rows * columns)
-    last = [
-        declare(launch),
-        scratch,
-        "enum { m = 0, s = 0 };",
-        f"enum {{ w = {columns} }};",
-        f"const int64_t r = part * {size}, h = GW_MIN({size}, {rows} - r);",
-        *follow.lines(rows, columns, f" + z[i * {columns} + j]"),
-    ]
+    last = [declare(launch), scratch, "enum { m = 0 };"]
+    if product.is_shared:
+        parts, size = cut(columns, SHARED_COST * rows * columns, WIDE)
+        last += [
+            f"enum {{ r = 0, h = {rows} }};",
+            f"const int64_t s = part * {size}, w = GW_MIN({size}, {columns} - s);",
+        ]
+    else:
+        parts, size = cut(rows, 4 * rows * columns)
+        last += [
+            f"enum {{ s = 0, w = {columns} }};",
+            f"const int64_t r = part * {size}, h = GW_MIN({size}, {rows} - r);",
+        ]
+    last += follow.lines(rows, columns, f" + z[i * {columns} + j]")
     phases = (Phase("\n".join(first), 2 * grid.parts), Phase("\n".join(last), parts))
     return Kernel(phases, 4 * rows * columns, ("gemm.h",))
 

@@ -93,6 +93,34 @@ def test_what_follows_a_product_follows_its_halves() -> None:
         close(found, expected)
 
 
+def backward(g: Tensor, weight: Tensor, made: Tensor) -> Tensor:
+    """Of what went into a linear layer behind ReLU."""
+    return engine.where(made > 0.0, g @ weight, 0.0)
+
+
+@pytest.mark.parametrize("shape", [(64, 128, 128), (37, 301, 133), (90, 110, 100), (1, 800, 700)])
+def test_layers_wider_than_their_batch_share_the_sums_of_their_gradient(
+    shape: tuple[int, int, int],
+) -> None:
+    rows, depth, columns = shape
+    given = [matrix(m, n, turned=False, seed=m) for m, n in ((rows, depth), (depth, columns))]
+    given.append(matrix(rows, columns, turned=False, seed=5))
+    graph, wide = fuse(of_function(backward, given)), widened(given)
+    kernels = [fused_product(x) for x in make_plan(graph).launches if x.name == "fused_product"]
+    assert [len(kernel.phases) for kernel in kernels if kernel is not None] == [2]
+    for _ in range(2):
+        close(run(graph, given)[0], interpreted(of_function(backward, wide), wide)[0])
+
+
+def test_broad_batches_do_not_share_them() -> None:
+    given = [matrix(128, 128, turned=False, seed=n) for n in range(3)]
+    graph = fuse(of_function(backward, given))
+    (launch,) = [x for x in make_plan(graph).launches if x.name == "fused_product"]
+    kernel = fused_product(launch)
+    assert kernel is not None
+    assert len(kernel.phases) == 1
+
+
 def test_only_long_sums_of_few_results_are_halved() -> None:
     assert len(kernel_of(128, 512, 2048).phases) == 2
     assert len(kernel_of(128, 512, HALVED_DEPTH - 1).phases) == 1
