@@ -33,6 +33,8 @@ enum { GW_TILE_WIDTH = 2 * GW_LANES, GW_HEIGHT = 264, GW_FEW = 4, GW_PACKED = 12
 /* Columns whose panels are kept for a block of depth, and rows that meet them one panel after
  * another. */
 enum { GW_BROAD = 128, GW_BAND = 48 };
+/* Rows at a time where columns are few. */
+enum { GW_STRIP = 64 };
 /* Steps of depth that a tile fetches ahead. */
 enum { GW_AHEAD = 16 };
 
@@ -361,6 +363,22 @@ static int gw_gemm_plain(int64_t rows, int64_t columns, int64_t depth, const flo
   return 1;
 }
 
+/* No more columns than a tile has rows, which a panel would hardly fill: rows are columns of the
+ * turned product, whose tiles they fill, a band at a time. Both matrices are whole by rows. */
+static void gw_gemm_narrow(int64_t rows, int64_t columns, int64_t depth, const float* a,
+                           int64_t a_row, const float* b, int64_t b_step, float* c,
+                           int64_t c_row) {
+  float turned[GW_TILE_ROWS * GW_STRIP] __attribute__((aligned(64)));
+  const int64_t deepest = gw_evenly(depth, GW_DEPTH, 8);
+  for (int64_t i = 0; i < rows; i += GW_STRIP, a += GW_STRIP * a_row, c += GW_STRIP * c_row) {
+    const int64_t some = GW_MIN(GW_STRIP, rows - i);
+    for (int64_t k = 0; k < depth; k += deepest)
+      gw_gemm_block(columns, some, GW_MIN(deepest, depth - k), b + k, b_step, 1,
+                    GW_TILE_ROWS * b_step, a + k, 1, a_row, turned, GW_STRIP, k > 0);
+    gw_turn_whole(some, columns, turned, GW_STRIP, c, c_row);
+  }
+}
+
 /* c[i][j] = sum over k of a[i * a_row + k * a_step] b[k * b_row + j * b_step]. How an element is
  * added up depends on the shape alone: packing changes no bit. */
 void gw_gemm(int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t a_row,
@@ -375,6 +393,11 @@ void gw_gemm(int64_t rows, int64_t columns, int64_t depth, const float* a, int64
   }
   if (columns <= GW_FEW && depth >= 2 * GW_LANES && a_step == 1 && b_row == 1) {
     gw_dots(columns, rows, depth, b, b_step, a, a_row, c, 1, c_row);
+    return;
+  }
+  if (columns <= GW_TILE_ROWS && rows > GW_TILE_ROWS && depth >= 2 * GW_LANES && a_step == 1 &&
+      b_row == 1) {
+    gw_gemm_narrow(rows, columns, depth, a, a_row, b, b_step, c, c_row);
     return;
   }
   const int64_t deepest = gw_evenly(depth, GW_DEPTH, 8);

@@ -310,12 +310,7 @@ static int gw_sparse(int64_t rows, int64_t columns, int64_t depth, int64_t deepe
   if (!turned || !gw_sparse_product(columns, rows, depth, deepest, b, b_step, b_row, a, a_step,
                                     a_row, turned, rows, (char*)turned + turned_size))
     return 0;
-  const int64_t tall = rows / 8 * 8, wide = columns / 8 * 8;
-  for (int64_t i = 0; i < tall; i += 8)
-    for (int64_t j = 0; j < wide; j += 8)
-      gw_turn(turned + j * rows + i, rows, c + i * c_row + j, c_row);
-  for (int64_t i = 0; i < rows; i++)
-    for (int64_t j = i < tall ? wide : 0; j < columns; j++) c[i * c_row + j] = turned[j * rows + i];
+  gw_turn_whole(rows, columns, turned, rows, c, c_row);
   return 1;
 #else
   return 0;

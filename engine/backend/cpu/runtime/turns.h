@@ -73,6 +73,18 @@ GW_INLINE void gw_turn(const float* b, int64_t b_row, float* to, int64_t to_row)
 #endif
 }
 
+/* to[i][j] = from[j][i], of so many rows and columns of `to`. */
+static inline void gw_turn_whole(int64_t rows, int64_t columns, const float* from,
+                                 int64_t from_row, float* to, int64_t to_row) {
+  const int64_t tall = rows / 8 * 8, wide = columns / 8 * 8;
+  for (int64_t i = 0; i < tall; i += 8)
+    for (int64_t j = 0; j < wide; j += 8)
+      gw_turn(from + j * from_row + i, from_row, to + i * to_row + j, to_row);
+  for (int64_t i = 0; i < rows; i++)
+    for (int64_t j = i < tall ? wide : 0; j < columns; j++)
+      to[i * to_row + j] = from[j * from_row + i];
+}
+
 /* `width` columns of b as a panel of `wide` numbers a row; what is missing of it is 0. */
 static void gw_pack_panel(int64_t depth, int64_t width, int64_t wide, const float* b,
                           int64_t b_row, int64_t b_step, float* to) {
