@@ -14,6 +14,8 @@ from time import perf_counter
 #: Calls of a trial of each way, how many of the slowest do not count, and calls between trials; so
 #: many after one thread has won, twice as many each time that it wins again.
 TRIAL, DROPPED, PERIOD, SOON = 8, 2, 1000, 32
+#: Calls of all threads ahead of a trial: those that slept have nothing of the work in their caches.
+WARMING = 16
 #: Seconds from which all threads are worth their company.
 LONG = 0.002
 
@@ -33,6 +35,7 @@ class Pace:
         self._clock = clock
         self._best = together
         self._left = 0  # calls until the next trial
+        self._warming = WARMING
         self._soon = SOON
         self._spent: tuple[list[float], list[float]] = ([], [])
 
@@ -43,6 +46,9 @@ class Pace:
         return self._try()
 
     def _try(self) -> int:
+        if self._warming:
+            self._warming -= 1
+            return self._ways[0]()
         together, alone = self._spent
         way = int(len(together) == TRIAL)
         start = self._clock()
@@ -56,7 +62,7 @@ class Pace:
         is_long = not self._spent[1]
         wins_alone = not is_long and self._total(1) < self._total(0)
         self._best = self._ways[wins_alone]
-        self._spent = ([], [])
+        self._spent, self._warming = ([], []), WARMING
         self._left = self._soon if wins_alone else PERIOD
         self._soon = min(2 * self._soon, PERIOD) if wins_alone else SOON
 

@@ -2,7 +2,10 @@
 
 from itertools import pairwise
 
-from engine.backend.cpu.pace import PERIOD, SOON, TRIAL, Pace
+from engine.backend.cpu.pace import PERIOD, SOON, TRIAL, WARMING, Pace
+
+#: Calls until a choice is made.
+WHOLE = WARMING + 2 * TRIAL
 
 
 class Machine:
@@ -26,9 +29,10 @@ def test_the_faster_way_is_kept() -> None:
     for alone, together, expected in ((1e-4, 3e-4, "alone"), (3e-4, 1e-4, "together")):
         machine = Machine(alone, together)
         pace = machine.pace()
-        assert {pace() for _ in range(2 * TRIAL + SOON)} == {7}
-        assert machine.calls[: 2 * TRIAL] == ["together"] * TRIAL + ["alone"] * TRIAL
-        assert set(machine.calls[2 * TRIAL :]) == {expected}
+        assert {pace() for _ in range(WHOLE + SOON)} == {7}
+        tried = ["together"] * (WARMING + TRIAL) + ["alone"] * TRIAL
+        assert machine.calls[:WHOLE] == tried
+        assert set(machine.calls[WHOLE:]) == {expected}
 
 
 def test_one_slow_call_decides_nothing() -> None:
@@ -37,7 +41,18 @@ def test_one_slow_call_decides_nothing() -> None:
     machine.seconds["together"] = 1.0
     pace()
     machine.seconds["together"] = 1e-4
-    for _ in range(2 * TRIAL):
+    for _ in range(WHOLE):
+        pace()
+    assert machine.calls[-1] == "together"
+
+
+def test_threads_that_slept_have_time_to_warm_up() -> None:
+    machine = Machine(2e-4, 3e-4)
+    pace = machine.pace()
+    for _ in range(WARMING):
+        pace()
+    machine.seconds["together"] = 1e-4
+    for _ in range(2 * TRIAL + 1):
         pace()
     assert machine.calls[-1] == "together"
 
@@ -53,10 +68,10 @@ def test_long_work_is_never_done_alone() -> None:
 def test_another_trial_sees_that_things_have_changed() -> None:
     machine = Machine(3e-4, 1e-4)
     pace = machine.pace()
-    for _ in range(2 * TRIAL):
+    for _ in range(WHOLE):
         pace()
     machine.seconds["together"] = 9e-4
-    for _ in range(PERIOD + 2 * TRIAL + 1):
+    for _ in range(PERIOD + WHOLE + 1):
         pace()
     assert machine.calls[-1] == "alone"
 
@@ -64,12 +79,12 @@ def test_another_trial_sees_that_things_have_changed() -> None:
 def test_a_moment_of_company_is_soon_forgotten() -> None:
     machine = Machine(3e-4, 9e-4)
     pace = machine.pace()
-    for _ in range(2 * TRIAL):
+    for _ in range(WHOLE):
         pace()
     assert pace() == 7
     assert machine.calls[-1] == "alone"
     machine.seconds["together"] = 1e-4
-    for _ in range(SOON + 2 * TRIAL):
+    for _ in range(SOON + WHOLE):
         pace()
     assert machine.calls[-1] == "together"
 
@@ -79,7 +94,8 @@ def test_work_that_is_sooner_done_alone_is_tried_less_and_less() -> None:
     pace = machine.pace()
     for _ in range(20 * PERIOD):
         pace()
-    together = [i for i, name in enumerate(machine.calls) if name == "together"][::TRIAL]
-    between = [after - before - 2 * TRIAL for before, after in pairwise(together)]
+    together = [i for i, name in enumerate(machine.calls) if name == "together"]
+    together = together[:: WARMING + TRIAL]
+    between = [after - before - WHOLE for before, after in pairwise(together)]
     assert between[:3] == [SOON, 2 * SOON, 4 * SOON]
     assert set(between[6:]) == {PERIOD}
