@@ -54,8 +54,9 @@ t[l] = counts[l] ? (int32_t)of : 0;
 for (int64_t j = 0; j < classes; j++) s[j][l] = {x}[r * {down} + j * {along}];
 }}
 {_EACH} {{ top[l] = s[0][l]; sum[l] = rest[l] = 0; }}
-for (int64_t j = 1; j < classes; j++)
+for (int64_t j = 1; j < classes; j++) {{
 {_EACH} top[l] = s[j][l] > top[l] || s[j][l] != s[j][l] ? s[j][l] : top[l];
+}}
 for (int64_t l = 0; l < {ROWS}; l++) own[l] = {self._own("t[l]")};
 {self._gradient() if self.first else self._loss()}
 }}"""
@@ -87,8 +88,9 @@ for (int64_t l = 0; l < {ROWS}; l++) own[l] = {self._own("t[l]")};
     def _loss(self) -> str:
         kind, (step,) = self.kind, strides_of(self.launch.outputs[0])
         lines = [
-            "for (int64_t j = 0; j < classes; j++)",
+            "for (int64_t j = 0; j < classes; j++) {",
             f"{_EACH} sum[l] += {self.exp}(s[j][l] - top[l]);",
+            "}",
             f"{_EACH} sum[l] = {self.log}(sum[l]);",
         ]
         if self._smoothing:
@@ -109,8 +111,9 @@ for (int64_t l = 0; l < {ROWS}; l++) own[l] = {self._own("t[l]")};
         kind, (down, along) = self.kind, strides_of(self.launch.outputs[0])
         (flow,) = strides_of(self.launch.inputs[0])
         lines = [
-            "for (int64_t j = 0; j < classes; j++)",
+            "for (int64_t j = 0; j < classes; j++) {",
             f"{_EACH} {{ s[j][l] = {self.exp}(s[j][l] - top[l]); sum[l] += s[j][l]; }}",
+            "}",
             f"{kind} all = 0;",
             f"for (int64_t l = 0; l < {ROWS}; l++)",
             f"rest[l] = x0[(u + GW_MIN(l, rows - 1)) * {flow}] * counts[l];",
