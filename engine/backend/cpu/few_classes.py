@@ -21,6 +21,35 @@ def fits(scores: Slot) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Shares:
+    """What classes get of a target, as C. first: the place of the scores among the inputs."""
+
+    launch: Launch
+    first: int
+    kind: str
+
+    @property
+    def smoothing(self) -> float:
+        return float(self.launch.attrs["smoothing"])
+
+    def own(self, place: str) -> str:
+        """The target, beside what all get."""
+        return self._weighted(place, 1 - self.smoothing)
+
+    def each(self) -> str:
+        """Class j, of the smoothing."""
+        classes = self.launch.inputs[self.first].type.shape[1]
+        return self._weighted("j", self.smoothing / classes)
+
+    def _weighted(self, place: str, rate: float) -> str:
+        number = literal(rate, self.kind)
+        if len(self.launch.inputs) < self.first + 3:
+            return number
+        (step,) = strides_of(self.launch.inputs[self.first + 2])
+        return f"x{self.first + 2}[{place} * {step}] * {number}"
+
+
+@dataclass(frozen=True, slots=True)
 class FewClasses:
     """C for cross-entropy or its gradient. first: the place of the scores among the inputs.
 
@@ -57,7 +86,7 @@ for (int64_t j = 0; j < classes; j++) s[j][l] = {x}[r * {down} + j * {along}];
 for (int64_t j = 1; j < classes; j++) {{
 {_EACH} top[l] = s[j][l] > top[l] || s[j][l] != s[j][l] ? s[j][l] : top[l];
 }}
-for (int64_t l = 0; l < {ROWS}; l++) own[l] = {self._own("t[l]")};
+for (int64_t l = 0; l < {ROWS}; l++) own[l] = {self._shares.own("t[l]")};
 {self._gradient() if self.first else self._loss()}
 }}"""
         return Kernel((Phase(body, parts),))
@@ -67,23 +96,8 @@ for (int64_t l = 0; l < {ROWS}; l++) own[l] = {self._own("t[l]")};
         return self.launch.inputs[self.first]
 
     @property
-    def _smoothing(self) -> float:
-        return float(self.launch.attrs["smoothing"])
-
-    def _weight(self, place: str, rate: float) -> str:
-        """A share of the weight of a class."""
-        number = literal(rate, self.kind)
-        if len(self.launch.inputs) < self.first + 3:
-            return number
-        (step,) = strides_of(self.launch.inputs[self.first + 2])
-        return f"x{self.first + 2}[{place} * {step}] * {number}"
-
-    def _own(self, place: str) -> str:
-        return self._weight(place, 1 - self._smoothing)
-
-    def _share(self) -> str:
-        """What a class gets of the smoothing."""
-        return self._weight("j", self._smoothing / self._scores.type.shape[1])
+    def _shares(self) -> Shares:
+        return Shares(self.launch, self.first, self.kind)
 
     def _loss(self) -> str:
         kind, (step,) = self.kind, strides_of(self.launch.outputs[0])
@@ -93,9 +107,10 @@ for (int64_t l = 0; l < {ROWS}; l++) own[l] = {self._own("t[l]")};
             "}",
             f"{_EACH} sum[l] = {self.log}(sum[l]);",
         ]
-        if self._smoothing:
+        if self._shares.smoothing:
             lines += [
-                f"for (int64_t j = 0; j < classes; j++) {{ const {kind} share = {self._share()};",
+                "for (int64_t j = 0; j < classes; j++) {",
+                f"const {kind} share = {self._shares.each()};",
                 f"{_EACH} rest[l] += (sum[l] - (s[j][l] - top[l])) * share;",
                 "}",
             ]
@@ -118,9 +133,9 @@ for (int64_t l = 0; l < {ROWS}; l++) own[l] = {self._own("t[l]")};
             f"for (int64_t l = 0; l < {ROWS}; l++)",
             f"rest[l] = x0[(u + GW_MIN(l, rows - 1)) * {flow}] * counts[l];",
         ]
-        if self._smoothing:
-            lines.append(f"for (int64_t j = 0; j < classes; j++) all += {self._share()};")
-        share = f"const {kind} share = {self._share() if self._smoothing else '0'};"
+        if self._shares.smoothing:
+            lines.append(f"for (int64_t j = 0; j < classes; j++) all += {self._shares.each()};")
+        share = f"const {kind} share = {self._shares.each() if self._shares.smoothing else '0'};"
         lines += [
             f"{_EACH} top[l] = (own[l] + all) / sum[l];",
             f"for (int64_t j = 0; j < classes; j++) {{ {share}",

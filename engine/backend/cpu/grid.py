@@ -96,9 +96,10 @@ def grid_of(
         moves = MOVED * rows * columns / grid.parts if turned and grid.across.parts > 1 else 0
         return _total(grid.parts * times, cycles(grid) + moves)
 
+    grains = (ROWS,) if left or right else (TALL, FEW_ROWS)
     grids = [
         Grid(down, across)
-        for down in _cuts(rows, *((ROWS,) if left or right else (TALL, FEW_ROWS)))
+        for down in _cuts(rows, *grains)
         for across in _cuts(columns, WIDE)
         if down.parts * across.parts <= MOST_PARTS
     ]

@@ -119,11 +119,15 @@ class Product:
             and depth * (rows + columns) >= 2 * rows * columns
         )  # fmt: skip
 
+    @property
+    def is_in_halves(self) -> bool:
+        return self.is_halved or self.is_shared
+
     def grid(self) -> Grid:
         """How one of the batch, or half of it, is cut; by shapes alone."""
         rows, columns, depth = self.a.rows, self.b.columns, self.a.columns
         if self.is_tiled:
-            times = 2 if self.is_halved or self.is_shared else 1
+            times = 2 if self.is_in_halves else 1
             return grid_of(rows, columns, depth // times, self.a.along != 1, self.sparse, times)
         length = max(rows, columns)
         parts = min(BLAS_PARTS, self.flops // BLAS_PART_FLOPS, length // BLAS_LENGTH)
@@ -208,8 +212,8 @@ def product_of(
     follow = _Follow.of(launch, first, roots, product)
     if follow is None:
         return None
-    if product.is_halved or product.is_shared:
-        return _halved(launch, product, follow)
+    if product.is_in_halves:
+        return _in_halves(launch, product, follow)
     a, b, grid = product.a, product.b, product.grid()
     batch = prod(n for n, _, _ in product.outer)
     together = max(1, PART_FLOPS // max(1, product.flops)) if grid.parts == 1 else 1
@@ -227,7 +231,7 @@ def product_of(
     return Kernel((Phase("\n".join(lines), parts),), headers=("gemm.h",))
 
 
-def _halved(launch: Launch, product: Product, follow: _Follow) -> Kernel:
+def _in_halves(launch: Launch, product: Product, follow: _Follow) -> Kernel:
     """The first half of the sums goes to the result, the second to scratch memory; then they are
     added up."""
     a, b, grid = product.a, product.b, product.grid()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-from engine.backend.cpu.few_classes import FewClasses, fits
+from engine.backend.cpu.few_classes import FewClasses, Shares, fits
 from engine.backend.cpu.kernels import (
     C_TYPES,
     Kernel,
@@ -12,7 +12,6 @@ from engine.backend.cpu.kernels import (
     cut,
     declare,
     emitter,
-    literal,
     strides_of,
 )
 from engine.compile.plan import Launch, Slot
@@ -134,33 +133,23 @@ class _CrossEntropy:
         self.classes = scores.type.shape[1]
         self.scores = f"x{first}[o0 + j * {strides_of(scores)[1]}]"
         self.made = strides_of(launch.outputs[0])[1:2]
-        self.weight = ""
-        if len(launch.inputs) == first + 3:
-            self.weight = f"x{first + 2}[{{}} * {strides_of(launch.inputs[first + 2])[0]}]"
-        self.smoothing = float(launch.attrs["smoothing"])
+        self.shares = Shares(launch, first, kind)
         self.ignored = launch.attrs["ignore_index"]
 
     def opening(self) -> str:
         """The class, whether it counts, the largest score and the sum of the exponentials."""
         kind = self.kind
         shifted = f"{_EXP[kind]}({self.scores} - top)"
-        main = literal(1 - self.smoothing, kind)
-        weight = f"{self.weight.format('t')} * {main}" if self.weight else main
         return f"""const int64_t t_ = (int64_t)x{self.first + 1}[o1];
 const int counts = t_ != {self.ignored};
 const int64_t t = counts ? t_ : 0;
 if (t < 0 || t >= {self.classes}) {{ GW_REFUSE(); return; }}
 {row_maximum(kind, self.classes, self.scores, "top")}
-const {kind} own = {weight};
+const {kind} own = {self.shares.own("t")};
 {self._sum(shifted)}"""
 
     def _sum(self, shifted: str) -> str:
         return row_sum(self.kind, self.classes, shifted, "sum") if self.first == 0 else ""
-
-    def _share(self) -> str:
-        """What a class gets of the smoothing."""
-        rate = literal(self.smoothing / self.classes, self.kind)
-        return f"{self.weight.format('j')} * {rate}" if self.weight else rate
 
     def loss(self) -> str:
         kind, at = self.kind, self.scores.replace("j *", "t *")
@@ -168,8 +157,8 @@ const {kind} own = {weight};
             f"const {kind} total = {_LOG[kind]}(sum);",
             f"{kind} found = (total - ({at} - top)) * own;",
         ]
-        if self.smoothing:
-            part = f"(total - ({self.scores} - top)) * {self._share()}"
+        if self.shares.smoothing:
+            part = f"(total - ({self.scores} - top)) * {self.shares.each()}"
             lines += [row_sum(kind, self.classes, part, "rest"), "found += rest;"]
         lines.append("y0[o2] = found * counts;")
         return "\n".join(lines)
@@ -182,9 +171,9 @@ const {kind} own = {weight};
             row_sum(kind, self.classes, y, "sum"),
         ]
         whole, share = "own", ""
-        if self.smoothing:
-            lines.append(row_sum(kind, self.classes, self._share(), "shares"))
-            whole, share = "(own + shares)", f" - {self._share()}"
+        if self.shares.smoothing:
+            lines.append(row_sum(kind, self.classes, self.shares.each(), "shares"))
+            whole, share = "(own + shares)", f" - {self.shares.each()}"
         lines += [
             f"const {kind} scale = {whole} / sum, flow = x0[o3] * counts;",
             f"{loop} {y} = ({y} * scale{share} - (j == t ? own : 0)) * flow;",
