@@ -25,6 +25,11 @@ class Machine:
         return Pace(lambda: self.way("alone"), lambda: self.way("together"), clock=lambda: self.now)
 
 
+def go(pace: Pace, calls: int) -> None:
+    for _ in range(calls):
+        pace()
+
+
 def test_the_faster_way_is_kept() -> None:
     for alone, together, expected in ((1e-4, 3e-4, "alone"), (3e-4, 1e-4, "together")):
         machine = Machine(alone, together)
@@ -41,59 +46,50 @@ def test_one_slow_call_decides_nothing() -> None:
     machine.seconds["together"] = 1.0
     pace()
     machine.seconds["together"] = 1e-4
-    for _ in range(WHOLE):
-        pace()
+    go(pace, WHOLE)
     assert machine.calls[-1] == "together"
 
 
 def test_threads_that_slept_have_time_to_warm_up() -> None:
     machine = Machine(2e-4, 3e-4)
     pace = machine.pace()
-    for _ in range(WARMING):
-        pace()
+    go(pace, WARMING)
     machine.seconds["together"] = 1e-4
-    for _ in range(2 * TRIAL + 1):
-        pace()
+    go(pace, 2 * TRIAL + 1)
     assert machine.calls[-1] == "together"
 
 
 def test_long_work_is_never_done_alone() -> None:
     machine = Machine(0.001, 0.01)
     pace = machine.pace()
-    for _ in range(2 * PERIOD):
-        pace()
+    go(pace, 2 * PERIOD)
     assert set(machine.calls) == {"together"}
 
 
 def test_another_trial_sees_that_things_have_changed() -> None:
     machine = Machine(3e-4, 1e-4)
     pace = machine.pace()
-    for _ in range(WHOLE):
-        pace()
+    go(pace, WHOLE)
     machine.seconds["together"] = 9e-4
-    for _ in range(PERIOD + WHOLE + 1):
-        pace()
+    go(pace, PERIOD + WHOLE + 1)
     assert machine.calls[-1] == "alone"
 
 
 def test_a_moment_of_company_is_soon_forgotten() -> None:
     machine = Machine(3e-4, 9e-4)
     pace = machine.pace()
-    for _ in range(WHOLE):
-        pace()
+    go(pace, WHOLE)
     assert pace() == 7
     assert machine.calls[-1] == "alone"
     machine.seconds["together"] = 1e-4
-    for _ in range(SOON + WHOLE):
-        pace()
+    go(pace, SOON + WHOLE)
     assert machine.calls[-1] == "together"
 
 
 def test_work_that_is_sooner_done_alone_is_tried_less_and_less() -> None:
     machine = Machine(1e-4, 3e-4)
     pace = machine.pace()
-    for _ in range(20 * PERIOD):
-        pace()
+    go(pace, 20 * PERIOD)
     together = [i for i, name in enumerate(machine.calls) if name == "together"]
     together = together[:: WARMING + TRIAL]
     between = [after - before - WHOLE for before, after in pairwise(together)]
