@@ -21,10 +21,10 @@ PANEL, PLAIN, TURNED = 0.4, 0.1, 0.2
 #: The same of a number of the result that another thread will read: optimizers share what they
 #: update by its place in memory, by rows, and so what is cut across moves between processors.
 MOVED = 1.5
-#: The same where zeros are left out: rows that are made lists at a time, cycles of a number of a
-#: list, columns of a panel, share of the work that is done, and columns that cost as much as to
-#: look up a number of a list.
-ROWS, LIST, TURNED_LIST, BROAD, DONE, LOOKED_UP = 16, 0.8, 1.2, 256, 0.6, 12
+#: The same where zeros are left out: rows that are looked at at a time, cycles that a number of one
+#: takes, as it lies and turned, columns of a panel, share of the work that is done, and columns that
+#: cost as much as to fetch a number that is not 0.
+ROWS, LOOK, TURNED_LOOK, BROAD, DONE, FETCHED = 16, 0.1, 0.5, 128, 0.6, 16
 #: Numbers of threads that a grid should suit, and how much each of them counts.
 CROWDS = ((1, 1.0), (2, 2.0), (4, 1.0), (8, 1.0))
 _COUNTS = (1, 2, 3, 4, 6, 8, 12, 16)
@@ -125,9 +125,9 @@ def _cycles(grid: Grid, depth: int, turned: bool) -> float:
 
 def _sparse_cycles(grid: Grid, depth: int, turned: bool) -> float:
     height, width = grid.down.most, _up(grid.across.most, FEW_COLUMNS)
-    packing = depth * (PANEL * width + (TURNED_LIST if turned else LIST) * height)
+    packing = depth * (PANEL * width + (TURNED_LOOK if turned else LOOK) * height)
     panels = -(-width // BROAD)
-    return DONE * height * (width + panels * LOOKED_UP) * depth / 16 + packing
+    return DONE * height * (width + panels * FETCHED) * depth / 16 + packing
 
 
 def _total(parts: int, cycles: float) -> float:

@@ -1,7 +1,6 @@
 /* Products c = a b where many numbers of a are 0, as behind a ReLU, in its gradient and behind
- * dropout: a row of c is the sum of those rows of b whose number in the row of a is not 0. Rows of
- * a become lists of such numbers and their places, a block of depth at a time; b is packed in
- * panels that stay in the first cache.
+ * dropout: a row of c is the sum of those rows of b whose number in the row of a is not 0. Bits say
+ * which are not, a block of depth at a time; b is packed in panels that stay in the first cache.
  *
  * An element is added up in the order of gemm.h, and 0 times a finite number adds nothing: no bit
  * is another, but the sign of a zero that underflow left. Where b is not finite, nothing is done. */
@@ -9,20 +8,17 @@
 #define GW_SPARSE_H
 #include "turns.h"
 
-/* A vector is a span; a panel has so many of them at most, and so many numbers. Where vectors are
- * taken in halves, products by panels of 16 spans take one and a half times as long as by 8. */
+/* A vector is a span; a panel has so many of them at most, and so many numbers. */
 #if defined(__AVX512F__)
 #define GW_SPARSE 1
 typedef __m512 GwSpan;
-#if defined(GW_HALVES)
 enum { GW_SPAN = 16, GW_SPANS = 8, GW_PANEL = 8192 };
-#else
-enum { GW_SPAN = 16, GW_SPANS = 16, GW_PANEL = 8192 };
-#endif
 #define gw_span_load(p) _mm512_loadu_ps(p)
 #define gw_span_store(p, v) _mm512_storeu_ps(p, v)
 #define gw_span_all(a) _mm512_set1_ps(a)
 #define gw_span_fma(a, b, c) _mm512_fmadd_ps(a, b, c)
+#define gw_span_some(p) \
+  _mm512_cmp_ps_mask(_mm512_loadu_ps(p), _mm512_setzero_ps(), _CMP_NEQ_UQ)
 typedef __mmask16 GwFirst; /* of the numbers of a span */
 #define gw_first(count) ((GwFirst)((1u << (count)) - 1))
 #define gw_first_load(p, first) _mm512_maskz_loadu_ps(first, p)
@@ -35,6 +31,8 @@ enum { GW_SPAN = 8, GW_SPANS = 12, GW_PANEL = 6144 };
 #define gw_span_store(p, v) _mm256_storeu_ps(p, v)
 #define gw_span_all(a) _mm256_set1_ps(a)
 #define gw_span_fma(a, b, c) _mm256_fmadd_ps(a, b, c)
+#define gw_span_some(p) \
+  (uint32_t) _mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(p), _mm256_setzero_ps(), _CMP_NEQ_UQ))
 typedef __m256i GwFirst; /* of the numbers of a span */
 #define gw_first(count) gw_lanes_between(0, count)
 #define gw_first_load(p, first) _mm256_maskload_ps(p, first)
@@ -42,96 +40,49 @@ typedef __m256i GwFirst; /* of the numbers of a span */
 #endif
 
 #ifdef GW_SPARSE
-/* Depth of a block of lists, at most, and rows of one; lines of a that are looked at for zeros, and
- * how many of a hundred numbers must be 0; sizes from which lists are worth their making. */
-enum { GW_LIST = 64, GW_LISTS = 256, GW_LOOKS = 16, GW_ZEROS = 35 };
+/* Depth of a block, at most, and rows of one; lines of a that are looked at for zeros, and how many
+ * of a hundred numbers must be 0; sizes from which it is worth to look for them. */
+enum { GW_DEEP = 64, GW_TALL = 256, GW_LOOKS = 16, GW_ZEROS = 35 };
 enum { GW_SPARSE_ROWS = 16, GW_SPARSE_COLUMNS = 64, GW_SPARSE_DEPTH = 32 };
 
-/* Numbers that are not 0, and where their rows of b begin in a panel, in bytes. A 0 follows them, so
- * that they can be read in pairs. */
+/* Some rows of a, of a block of depth: bit k of `some` says that number k is not 0. */
 typedef struct {
-  float value[GW_LIST + GW_SPAN];
-  int32_t place[GW_LIST + GW_SPAN];
-} GwList;
+  const float* values;
+  int64_t row;
+  const uint64_t* some;
+} GwRows;
 
-/* The list of `depth` numbers that follow each other; how long it is. */
-static inline int32_t gw_list(int64_t depth, const float* a, int32_t pitch, GwList* list) {
-  int32_t n = 0;
+/* Which of `depth` numbers that follow each other are not 0. */
+static inline uint64_t gw_some(int64_t depth, const float* a) {
+  uint64_t some = 0;
   int64_t k = 0;
-#if defined(__AVX512F__)
-  const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-  __m512i place = _mm512_mullo_epi32(lanes, _mm512_set1_epi32(pitch));
-  for (; k + 16 <= depth; k += 16) {
-    const __m512 x = _mm512_loadu_ps(a + k);
-    const __mmask16 some = _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_NEQ_UQ);
-    _mm512_storeu_ps(list->value + n, _mm512_maskz_compress_ps(some, x));
-    _mm512_storeu_si512(list->place + n, _mm512_maskz_compress_epi32(some, place));
-    n += __builtin_popcount(some);
-    place = _mm512_add_epi32(place, _mm512_set1_epi32(16 * pitch));
-  }
-#else
-  const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-  __m256i place = _mm256_mullo_epi32(lanes, _mm256_set1_epi32(pitch));
-  for (; k + 8 <= depth; k += 8) {
-    const __m256 x = _mm256_loadu_ps(a + k);
-    const uint32_t some =
-        _mm256_movemask_ps(_mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_NEQ_UQ));
-    const uint64_t bytes = _pdep_u64(some, 0x0101010101010101u) * 0xff;
-    const uint64_t which = _pext_u64(0x0706050403020100u, bytes);
-    const __m256i from = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((int64_t)which));
-    _mm256_storeu_ps(list->value + n, _mm256_permutevar8x32_ps(x, from));
-    _mm256_storeu_si256((__m256i*)(list->place + n), _mm256_permutevar8x32_epi32(place, from));
-    n += __builtin_popcount(some);
-    place = _mm256_add_epi32(place, _mm256_set1_epi32(8 * pitch));
-  }
-#endif
-  for (; k < depth; k++) {
-    list->value[n] = a[k];
-    list->place[n] = (int32_t)k * pitch;
-    n += a[k] != 0;
-  }
-  list->value[n] = 0;
-  list->place[n] = 0;
-  return n;
+  for (; k + GW_SPAN <= depth; k += GW_SPAN) some |= (uint64_t)gw_span_some(a + k) << k;
+  for (; k < depth; k++) some |= (uint64_t)(a[k] != 0) << k;
+  return some;
 }
 
-/* The lists of some rows. */
-static void gw_lists(int64_t rows, int64_t depth, const float* a, int64_t row, int64_t step,
-                     int32_t pitch, GwList* lists, int32_t* count) {
-  float turned[16 * GW_LIST] __attribute__((aligned(64)));
-  for (int64_t i = 0; i < rows; i += 16) {
+/* Rows of a that lie side by side, one after another. */
+static void gw_turn_rows(int64_t rows, int64_t depth, const float* a, int64_t step, float* to) {
+  for (int64_t i = 0; i < rows; i += 16, a += 16, to += 16 * GW_DEEP) {
     const int64_t some = GW_MIN(16, rows - i), whole = some == 16 ? depth / 8 * 8 : 0;
-    const float* from = a + i * row;
-    if (step != 1) {
-      for (int64_t k = 0; k < whole; k += 8) {
-        for (int l = 0; l < 8; l++) __builtin_prefetch(from + 16 + (k + l) * step);
-        gw_turn(from + k * step, step, turned + k, GW_LIST);
-        gw_turn(from + k * step + 8, step, turned + 8 * GW_LIST + k, GW_LIST);
-      }
-      for (int64_t l = 0; l < some; l++)
-        for (int64_t k = whole; k < depth; k++) turned[l * GW_LIST + k] = from[l + k * step];
+    for (int64_t k = 0; k < whole; k += 8) {
+      for (int l = 0; l < 8; l++) __builtin_prefetch(a + 16 + (k + l) * step);
+      gw_turn(a + k * step, step, to + k, GW_DEEP);
+      gw_turn(a + k * step + 8, step, to + 8 * GW_DEEP + k, GW_DEEP);
     }
     for (int64_t l = 0; l < some; l++)
-      count[i + l] = gw_list(depth, step == 1 ? from + l * row : turned + l * GW_LIST, pitch,
-                             lists + i + l);
+      for (int64_t k = whole; k < depth; k++) to[l * GW_DEEP + k] = a[l + k * step];
   }
 }
 
-/* s += value b, of NV spans. */
-GW_INLINE void gw_sparse_add(const int NV, float value, const void* b, GwSpan* s) {
-  const GwSpan v = gw_span_all(value);
-#pragma GCC unroll 16
-  for (int j = 0; j < NV; j++)
-    s[j] = gw_span_fma(v, gw_span_load((const float*)b + j * GW_SPAN), s[j]);
-}
-
-/* Rows of c, NV spans wide, from the lists of as many rows of a; added to what is there, or not.
- * last: numbers of the last span that c has. */
-GW_INLINE void gw_sparse_of(const int NV, int64_t rows, int64_t last, const GwList* lists,
-                            const int32_t* count, const float* panel, float* c, int64_t c_row,
-                            int add) {
+/* Rows of c, NV spans wide, from as many rows of a; added to what is there, or not. last: numbers of
+ * the last span that c has. Places are made of bits: one that is loaded first holds up the loads
+ * behind it. */
+GW_INLINE void gw_sparse_of(const int NV, int64_t rows, int64_t last, GwRows a, const float* panel,
+                            float* c, int64_t c_row, int add) {
   const GwFirst first = gw_first(last);
-  for (int64_t r = 0; r < rows; r++, lists++, c += c_row) {
+  for (int64_t r = 0; r < rows; r++, c += c_row) {
+    const float* values = a.values + r * a.row;
     GwSpan s[NV];
 #pragma GCC unroll 16
     for (int j = 0; j < NV; j++) s[j] = gw_span_all(0);
@@ -140,11 +91,12 @@ GW_INLINE void gw_sparse_of(const int NV, int64_t rows, int64_t last, const GwLi
       for (int j = 0; j < NV - 1; j++) s[j] = gw_span_load(c + j * GW_SPAN);
       s[NV - 1] = gw_first_load(c + (NV - 1) * GW_SPAN, first);
     }
-    for (int32_t k = 0; k < count[r]; k += 2) {
-      uint64_t places;
-      memcpy(&places, lists->place + k, sizeof places);
-      gw_sparse_add(NV, lists->value[k], (const char*)panel + (uint32_t)places, s);
-      gw_sparse_add(NV, lists->value[k + 1], (const char*)panel + (places >> 32), s);
+    for (uint64_t some = a.some[r]; some; some &= some - 1) {
+      const int64_t k = __builtin_ctzll(some);
+      const GwSpan v = gw_span_all(values[k]);
+#pragma GCC unroll 16
+      for (int j = 0; j < NV; j++)
+        s[j] = gw_span_fma(v, gw_span_load(panel + (k * NV + j) * GW_SPAN), s[j]);
     }
 #pragma GCC unroll 16
     for (int j = 0; j < NV - 1; j++) gw_span_store(c + j * GW_SPAN, s[j]);
@@ -153,13 +105,12 @@ GW_INLINE void gw_sparse_of(const int NV, int64_t rows, int64_t last, const GwLi
   }
 }
 
-typedef void (*GwSparseRows)(int64_t, int64_t, const GwList*, const int32_t*, const float*, float*,
-                             int64_t, int);
+typedef void (*GwSparseRows)(int64_t, int64_t, GwRows, const float*, float*, int64_t, int);
 #define GW_SPARSE_OF(NV)                                                                     \
-  static __attribute__((noinline)) void gw_sparse_##NV(                                      \
-      int64_t rows, int64_t last, const GwList* lists, const int32_t* count,                 \
-      const float* panel, float* c, int64_t c_row, int add) {                                \
-    gw_sparse_of(NV, rows, last, lists, count, panel, c, c_row, add);                        \
+  static __attribute__((noinline)) void gw_sparse_##NV(int64_t rows, int64_t last, GwRows a, \
+                                                       const float* panel, float* c,         \
+                                                       int64_t c_row, int add) {             \
+    gw_sparse_of(NV, rows, last, a, panel, c, c_row, add);                                   \
   }
 GW_SPARSE_OF(1)
 GW_SPARSE_OF(2)
@@ -169,40 +120,33 @@ GW_SPARSE_OF(5)
 GW_SPARSE_OF(6)
 GW_SPARSE_OF(7)
 GW_SPARSE_OF(8)
+#if !defined(__AVX512F__)
 GW_SPARSE_OF(9)
 GW_SPARSE_OF(10)
 GW_SPARSE_OF(11)
 GW_SPARSE_OF(12)
-#if defined(__AVX512F__)
-GW_SPARSE_OF(13)
-GW_SPARSE_OF(14)
-GW_SPARSE_OF(15)
-GW_SPARSE_OF(16)
 #endif
 
 /* By the spans of a panel. */
 static const GwSparseRows gw_sparse_rows[GW_SPANS + 1] = {
-    0,           gw_sparse_1, gw_sparse_2, gw_sparse_3,  gw_sparse_4,  gw_sparse_5, gw_sparse_6,
-    gw_sparse_7, gw_sparse_8, gw_sparse_9, gw_sparse_10, gw_sparse_11, gw_sparse_12,
-#if defined(__AVX512F__)
-    gw_sparse_13, gw_sparse_14, gw_sparse_15, gw_sparse_16,
+    0,           gw_sparse_1, gw_sparse_2, gw_sparse_3, gw_sparse_4,
+    gw_sparse_5, gw_sparse_6, gw_sparse_7, gw_sparse_8,
+#if !defined(__AVX512F__)
+    gw_sparse_9, gw_sparse_10, gw_sparse_11, gw_sparse_12,
 #endif
 };
 
 /* Whether all of a panel is finite. */
-static int gw_sparse_finite(int64_t depth, int64_t wide, int64_t pitch, const float* panel) {
-  const int64_t whole = depth / 4 * 4;
+static int gw_sparse_finite(int64_t depth, int64_t wide, const float* panel) {
+  const int64_t spans = depth * wide / GW_SPAN, whole = spans / 4 * 4;
   GwSpan sum[4];
   for (int i = 0; i < 4; i++) sum[i] = gw_span_all(0);
-  for (int64_t j = 0; j < wide; j += GW_SPAN) {
-    const float* at = panel + j;
-    for (int64_t k = 0; k < whole; k += 4, at += 4 * pitch)
+  for (int64_t at = 0; at < whole; at += 4)
 #pragma GCC unroll 4
-      for (int i = 0; i < 4; i++)
-        sum[i] = gw_span_fma(gw_span_load(at + i * pitch), gw_span_all(0), sum[i]);
-    for (int64_t k = whole; k < depth; k++, at += pitch)
-      sum[0] = gw_span_fma(gw_span_load(at), gw_span_all(0), sum[0]);
-  }
+    for (int i = 0; i < 4; i++)
+      sum[i] = gw_span_fma(gw_span_load(panel + (at + i) * GW_SPAN), gw_span_all(0), sum[i]);
+  for (int64_t at = whole; at < spans; at++)
+    sum[0] = gw_span_fma(gw_span_load(panel + at * GW_SPAN), gw_span_all(0), sum[0]);
   float lanes[GW_SPAN];
   gw_span_store(lanes, (sum[0] + sum[1]) + (sum[2] + sum[3]));
   float all = 0;
@@ -231,10 +175,9 @@ static int64_t gw_zeros(int64_t rows, int64_t columns, int64_t depth, const floa
 
 /* Memory for a product of at most so many rows at a time. */
 static inline size_t gw_sparse_room(int64_t rows, int64_t columns, int64_t depth,
-                                    int64_t deepest) {
-  const int64_t tall = GW_MIN(rows, GW_LISTS);
-  return (size_t)tall * (sizeof(GwList) + sizeof(int32_t) +
-                         sizeof(float) * (deepest < depth ? columns : 0));
+                                    int64_t deepest, int turned) {
+  const int64_t tall = GW_MIN(rows, GW_TALL), sums = deepest < depth ? columns : 0;
+  return (size_t)tall * (sizeof(uint64_t) + sizeof(float) * (sums + (turned ? GW_DEEP : 0)));
 }
 
 /* The product; 0, and c is to be made anew, where b is not finite. deepest: numbers of a block
@@ -244,35 +187,39 @@ static int gw_sparse_product(int64_t rows, int64_t columns, int64_t depth, int64
                              int64_t b_row, int64_t b_step, float* c, int64_t c_row, void* room) {
   const int64_t spans = (columns + GW_SPAN - 1) / GW_SPAN;
   const int64_t panels = (spans + GW_SPANS - 1) / GW_SPANS;
-  const int64_t broad = (spans + panels - 1) / panels * GW_SPAN, tall = GW_MIN(rows, GW_LISTS);
-  GwList* lists = room;
-  int32_t* count = (int32_t*)(lists + tall);
-  float* sums = (float*)(count + tall);
-  const int64_t most = GW_MIN(GW_LIST, GW_PANEL / broad / 16 * 16);
+  const int64_t broad = (spans + panels - 1) / panels * GW_SPAN, tall = GW_MIN(rows, GW_TALL);
+  uint64_t* some = room;
+  float* turned = (float*)(some + tall);
+  float* sums = turned + (a_step == 1 ? 0 : tall * GW_DEEP);
+  const int64_t most = GW_MIN(GW_DEEP, GW_PANEL / broad / 16 * 16);
   float panel[GW_PANEL] __attribute__((aligned(64)));
   for (int64_t i = 0; i < rows; i += tall) {
-    const int64_t some = GW_MIN(tall, rows - i);
+    const int64_t count = GW_MIN(tall, rows - i);
     for (int64_t from = 0; from < depth; from += deepest) {
       const int64_t stop = GW_MIN(depth, from + deepest), to_row = from ? columns : c_row;
       float* to = from ? sums : c + i * c_row;
       for (int64_t k = from; k < stop; k += most) {
         const int64_t deep = GW_MIN(most, stop - k);
-        gw_lists(some, deep, a + i * a_row + k * a_step, a_row, a_step, (int32_t)(broad * 4),
-                 lists, count);
+        GwRows of = {a + i * a_row + k * a_step, a_row, some};
+        if (a_step != 1) {
+          gw_turn_rows(count, deep, of.values, a_step, turned);
+          of.values = turned, of.row = GW_DEEP;
+        }
+        for (int64_t r = 0; r < count; r++) some[r] = gw_some(deep, of.values + r * of.row);
         for (int64_t j = 0; j < columns; j += broad) {
           const int64_t width = GW_MIN(broad, columns - j);
-          const int64_t across = (width + GW_SPAN - 1) / GW_SPAN;
+          const int64_t across = (width + GW_SPAN - 1) / GW_SPAN, pitch = across * GW_SPAN;
           const float* columns_of = b + k * b_row + j * b_step;
-          if (b_step != 1 || b_row != broad || width != broad) { /* it is no panel as it lies */
-            gw_pack_panel(deep, width, broad, columns_of, b_row, b_step, panel);
+          if (b_step != 1 || b_row != pitch || width != pitch) { /* it is no panel as it lies */
+            gw_pack_panel(deep, width, pitch, columns_of, b_row, b_step, panel);
             columns_of = panel;
           }
-          if (!gw_sparse_finite(deep, across * GW_SPAN, broad, columns_of)) return 0;
-          gw_sparse_rows[across](some, (width - 1) % GW_SPAN + 1, lists, count, columns_of, to + j,
-                                 to_row, k > from);
+          if (!gw_sparse_finite(deep, pitch, columns_of)) return 0;
+          gw_sparse_rows[across](count, (width - 1) % GW_SPAN + 1, of, columns_of, to + j, to_row,
+                                 k > from);
         }
       }
-      for (int64_t r = 0; from && r < some; r++)
+      for (int64_t r = 0; from && r < count; r++)
         for (int64_t j = 0; j < columns; j++) c[(i + r) * c_row + j] += sums[r * columns + j];
     }
   }
@@ -301,12 +248,12 @@ static int gw_sparse(int64_t rows, int64_t columns, int64_t depth, int64_t deepe
   const int64_t right = gw_zeros(columns, rows, depth, b, b_step, b_row);
   if (left < GW_ZEROS && right < GW_ZEROS) return 0;
   if (left >= right) {
-    void* room = gw_workspace(gw_sparse_room(rows, columns, depth, deepest));
+    void* room = gw_workspace(gw_sparse_room(rows, columns, depth, deepest, a_step != 1));
     return room && gw_sparse_product(rows, columns, depth, deepest, a, a_row, a_step, b, b_row,
                                      b_step, c, c_row, room);
   }
   const size_t turned_size = sizeof(float) * (size_t)(rows * columns + 16) / 64 * 64;
-  float* turned = gw_workspace(turned_size + gw_sparse_room(columns, rows, depth, deepest));
+  float* turned = gw_workspace(turned_size + gw_sparse_room(columns, rows, depth, deepest, b_row != 1));
   if (!turned || !gw_sparse_product(columns, rows, depth, deepest, b, b_step, b_row, a, a_step,
                                     a_row, turned, rows, (char*)turned + turned_size))
     return 0;
