@@ -21,9 +21,9 @@ PANEL, PLAIN, TURNED = 0.4, 0.1, 0.2
 #: The same of a number of the result that another thread will read: optimizers share what they
 #: update by its place in memory, by rows, and so what is cut across moves between processors.
 MOVED = 1.5
-#: The same where zeros are left out: rows that are looked at at a time, cycles that a number of one
-#: takes, as it lies and turned, columns of a panel, share of the work that is done, and columns that
-#: cost as much as to fetch a number that is not 0.
+#: The same where zeros are left out: rows that are looked at together, cycles that a number of one
+#: takes, as it lies and turned, columns of a panel, share of the work that is done, and columns
+#: that cost as much as to fetch a number that is not 0.
 ROWS, LOOK, TURNED_LOOK, BROAD, DONE, FETCHED = 16, 0.1, 0.5, 128, 0.6, 16
 #: Numbers of threads that a grid should suit, and how much each of them counts.
 CROWDS = ((1, 1.0), (2, 2.0), (4, 1.0), (8, 1.0))
