@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from math import prod
 
+from engine.backend.cpu.follow import Follow
 from engine.backend.cpu.grid import WIDE, Cut, Grid, cut_evenly, grid_of
 from engine.backend.cpu.kernels import (
     C_TYPES,
@@ -24,10 +26,9 @@ from engine.backend.cpu.kernels import (
     strides_of,
 )
 from engine.backend.cpu.loops import aligned
-from engine.backend.cpu.pointwise import Statements
 from engine.compile.plan import Launch, Slot
 from engine.ops.fused import DENSE, Sparse
-from engine.ops.scalar import Expr, argument
+from engine.ops.scalar import Expr, argument, walk
 
 #: Operations of a part where several small products make one.
 PART_FLOPS = 250_000
@@ -36,6 +37,10 @@ BLAS_FLOPS, BLAS_PART_FLOPS = 4_000_000_000, 900_000
 BLAS_PARTS, BLAS_LENGTH = 8, 96
 #: Operations from which zeros are looked for.
 SPARSE_FLOPS = 8_000_000
+#: Depth up to which an element is made when what follows it is.
+THIN_DEPTH = 4
+#: Depth from which elements that nobody wants may be left out: GW_CHOSEN_LEAST of `chosen.h`.
+CHOSEN_DEPTH = 96
 #: Depth from which a sum is made in two halves, if so many numbers are read for one of the result.
 HALVED_DEPTH, HALVED_RATE = 1024, 8
 #: Operations from which the halves of a sum are made by who made what they read, and of adding to a
@@ -73,6 +78,7 @@ class Product:
     """[m, k] @ [k, n] for every combination of the outer axes: (length, strides of a, of b).
 
     sparse: of a and of b, whether many numbers are likely to be 0.
+    chosen: where an element is wanted, if not everywhere.
     """
 
     a: Matrix
@@ -80,6 +86,7 @@ class Product:
     outer: tuple[tuple[int, int, int], ...]
     kind: str
     sparse: Sparse = DENSE
+    chosen: Expr | None = None
 
     @property
     def flops(self) -> int:
@@ -90,6 +97,11 @@ class Product:
     def is_tiled(self) -> bool:
         """Whether tiles of our own are faster than BLAS."""
         return self.kind == "float" and self.flops < BLAS_FLOPS
+
+    @property
+    def is_thin(self) -> bool:
+        """Whether elements are sums of so few products that they are made where they are wanted."""
+        return self.kind == "float" and self.a.columns <= THIN_DEPTH and self.b.along == 1
 
     @property
     def is_halved(self) -> bool:
@@ -118,6 +130,12 @@ class Product:
             and rows < depth and self.flops >= SHARED_FLOPS
             and depth * (rows + columns) >= 2 * rows * columns
         )  # fmt: skip
+
+    @property
+    def chooses(self) -> bool:
+        """Whether elements that are not wanted may be left out."""
+        plain = self.a.along == 1 and self.b.along == 1
+        return self.chosen is not None and plain and self.a.columns >= CHOSEN_DEPTH
 
     @property
     def is_in_halves(self) -> bool:
@@ -150,8 +168,19 @@ def linear(launch: Launch) -> Kernel | None:
 def fused_product(launch: Launch) -> Kernel | None:
     product = _matmul(launch) if launch.attrs["base"] == "matmul" else _linear(launch)
     if product is not None and product.flops >= SPARSE_FLOPS:
-        product = replace(product, sparse=launch.attrs.get("sparse", DENSE))
+        sparse = launch.attrs.get("sparse", DENSE)
+        product = replace(product, sparse=sparse, chosen=_chosen(launch.attrs["roots"]))
     return product_of(launch, product, 2, launch.attrs["roots"])
+
+
+def _chosen(roots: Sequence[Expr]) -> Expr | None:
+    """Where what follows a product looks at it at all, as the slope of a ReLU does."""
+    if len(roots) != 1 or roots[0].op != "where":
+        return None
+    (root,) = roots
+    choice, _, otherwise = root.args
+    is_zero = otherwise.op == "const" and otherwise.value == 0
+    return choice if is_zero and argument(0) not in walk((choice,)) else None
 
 
 def _matmul(launch: Launch) -> Product | None:
@@ -209,29 +238,63 @@ def product_of(
     """
     if product is None:
         return None
-    follow = _Follow.of(launch, first, roots, product)
+    batch = prod(n for n, _, _ in product.outer)
+    follow = Follow.of(launch, first, roots, batch, product.kind)
     if follow is None:
         return None
     if product.is_in_halves:
         return _in_halves(launch, product, follow)
-    a, b, grid = product.a, product.b, product.grid()
-    batch = prod(n for n, _, _ in product.outer)
+    grid = product.grid()
     together = max(1, PART_FLOPS // max(1, product.flops)) if grid.parts == 1 else 1
     together = min(batch, together)
     lines = [declare(launch), _batch(batch, together, grid.parts)]
     lines += _offsets(product)
     lines += _ranges(grid)
-    if product.is_tiled:
-        lines.append(_by_tiles(product, str(a.columns), "ma", "mb", _target(product)))
-    else:
-        lines.append(_by_blas(product))
-    lines += follow.lines(a.rows, b.columns)
+    lines += _made(product, follow)
     lines.append("}")
     parts = -(-batch // together) * grid.parts
     return Kernel((Phase("\n".join(lines), parts),), headers=("gemm.h",))
 
 
-def _in_halves(launch: Launch, product: Product, follow: _Follow) -> Kernel:
+def _made(product: Product, follow: Follow) -> list[str]:
+    """The product of a part, and what follows it."""
+    a, b = product.a, product.b
+    if product.is_thin:
+        return follow.lines(a.rows, b.columns, _thin(product))
+    further = follow.lines(a.rows, b.columns)
+    if not product.is_tiled:
+        return [_by_blas(product), *further]
+    tiles = partial(_by_tiles, product, str(a.columns), "ma", "mb", _target(product))
+    if product.chosen is not None and product.chooses:
+        return [
+            "#ifdef GW_CHOOSES",
+            *follow.choice(product.chosen, a.rows, b.columns),
+            f"const int ready = {tiles('gw_gemm_chosen', '')}",
+            "#else",
+            "const int ready = 0;",
+            tiles(),
+            "#endif",
+            f"if ({int(not follow.only_chooses)} || !ready) {{",
+            *further,
+            "}",
+        ]
+    end = follow.end
+    return [tiles(), *further] if end is None else [tiles(end=end)]
+
+
+def _thin(product: Product) -> tuple[list[str], str]:
+    """Numbers of a row, and an element: the sum of few products."""
+    a, b = product.a, product.b
+    numbers = [
+        f"const float p{k} = x0[ma + i * {a.down} + {k * a.along}];" for k in range(a.columns)
+    ]
+    made = "0"
+    for k in range(a.columns):
+        made = f"fmaf(p{k}, x1[mb + {k * b.down} + j], {made})"
+    return numbers, made
+
+
+def _in_halves(launch: Launch, product: Product, follow: Follow) -> Kernel:
     """The first half of the sums goes to the result, the second to scratch memory; then they are
     added up."""
     a, b, grid = product.a, product.b, product.grid()
@@ -255,7 +318,7 @@ def _in_halves(launch: Launch, product: Product, follow: _Follow) -> Kernel:
             f"enum {{ s = 0, w = {columns} }};",
             f"const int64_t r = part * {size}, h = GW_MIN({size}, {rows} - r);",
         ]
-    last += follow.lines(rows, columns, f" + z[i * {columns} + j]")
+    last += follow.lines(rows, columns, ([], f"y0[i * {columns} + j] + z[i * {columns} + j]"))
     phases = (Phase("\n".join(first), 2 * grid.parts), Phase("\n".join(last), parts))
     return Kernel(phases, 4 * rows * columns, ("gemm.h",))
 
@@ -297,13 +360,21 @@ def _target(product: Product) -> str:
     return f"y0 + m * {product.a.rows * width} + r * {width} + s"
 
 
-def _by_tiles(product: Product, depth: str, left: str, right: str, target: str) -> str:
-    """left, right: where the matrices begin, for sums of so many products."""
+def _by_tiles(
+    product: Product,
+    depth: str,
+    left: str,
+    right: str,
+    target: str,
+    call: str = "",
+    end: str = ", 0, 0",
+) -> str:
+    """left, right: where the matrices begin, for sums of so many products. end: see `Follow`."""
     a, b = product.a, product.b
-    call = "gw_gemm_sparse" if any(product.sparse) else "gw_gemm"
+    call = call or ("gw_gemm_sparse" if any(product.sparse) else "gw_gemm")
     return (
         f"{call}(h, w, {depth}, x0 + {left} + r * {a.down}, {a.down}, {a.along}, "
-        f"x1 + {right} + s * {b.along}, {b.down}, {b.along}, {target}, {b.columns});"
+        f"x1 + {right} + s * {b.along}, {b.down}, {b.along}, {target}, {b.columns}{end});"
     )
 
 
@@ -320,78 +391,3 @@ def _by_blas(product: Product) -> str:
         f"x0 + ma + r * {step_a}, {told_a[1]}, x1 + mb + s * {step_b}, {told_b[1]}, "
         f"0, {_target(product)}, {b.columns});"
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Follow:
-    """What is done to each element of a product, seen as [batch, rows, columns]."""
-
-    launch: Launch
-    first: int
-    roots: Sequence[Expr]
-    body: Statements
-    strides: tuple[tuple[int, int, int], ...]
-    kind: str
-
-    @classmethod
-    def of(
-        cls, launch: Launch, first: int, roots: Sequence[Expr], product: Product
-    ) -> _Follow | None:
-        shape = launch.outputs[0].type.shape
-        strides = []
-        for slot in launch.inputs[first:]:
-            found = _three(slot, shape, product)
-            if found is None:
-                return None
-            strides.append(found)
-        names = {0: "t"} | {i + 1: f"a{i}" for i in range(len(strides))}
-        body = Statements(roots, product.kind, inputs=names)
-        if not body.complete:
-            return None
-        return cls(launch, first, roots, body, tuple(strides), product.kind)
-
-    def lines(self, height: int, width: int, rest: str = "") -> list[str]:
-        """Loops over the rows and columns of a part. rest: what is added to the product."""
-        if tuple(self.roots) == (argument(0),) and not rest:
-            return []
-        at = f"m * {height * width} + i * {width} + j"
-        loads = []
-        for place, (outer, down, along) in enumerate(self.strides):
-            kind = C_TYPES[self.launch.inputs[self.first + place].type.dtype.name]
-            loads.append(
-                f"const {kind} a{place} = "
-                f"x{self.first + place}[m * {outer} + i * {down} + j * {along}];"
-            )
-        stores = [
-            f"y{place}[{at}] = {self.body.names[root]};" for place, root in enumerate(self.roots)
-        ]
-        return [
-            "for (int64_t i = r; i < r + h; i++) {",
-            "GW_IVDEP",
-            "for (int64_t j = s; j < s + w; j++) {",
-            f"const {self.kind} t = y0[{at}]{rest};",
-            *loads,
-            *self.body.lines[0],
-            *stores,
-            "}}",
-        ]
-
-
-def _three(slot: Slot, shape: tuple[int, ...], product: Product) -> tuple[int, int, int] | None:
-    """Strides of a further input over [batch, rows, columns]; None where three are too few."""
-    *outer, along = aligned(slot, shape)
-    batch = prod(n for n, _, _ in product.outer)
-    count = 1 if batch > 1 else 0
-    lead = list(zip(shape[:-1], outer, strict=True))
-    below, above = (lead[-1:], lead[:-1]) if count else (lead, [])
-    down, up = _single(below), _single(above)
-    return None if down is None or up is None else (up, down, along)
-
-
-def _single(axes: Sequence[tuple[int, int]]) -> int | None:
-    """The one stride of several axes that follow each other."""
-    known = [(n, s) for n, s in axes if n != 1]
-    for (_, outer), (n, inner) in pairwise(known):
-        if outer != n * inner:
-            return None
-    return known[-1][1] if known else 0

@@ -108,7 +108,7 @@ def _products(features: int, blocks: int, kept: int, weight: int) -> str:
     """The products of all steps with x, at once."""
     return (
         f"gw_gemm(r.rows * r.steps, {blocks} * r.hidden, {features}, r.x, {features}, 1, "
-        f"x{weight}, 1, {features}, r.kept, {kept} * r.hidden);"
+        f"x{weight}, 1, {features}, r.kept, {kept} * r.hidden, 0, 0);"
     )
 
 

@@ -9,16 +9,29 @@
 #include <string.h>
 #include "vectors.h"
 
+/* bias: null, or a number for each column that is added to it in the end; relu: whether what is below
+ * 0 then becomes 0. */
 GW_SHARED void gw_gemm(int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t a_row,
                        int64_t a_step, const float* b, int64_t b_row, int64_t b_step, float* c,
-                       int64_t c_row);
+                       int64_t c_row, const float* bias, int relu);
 
 /* The same, faster if many numbers of a or b are 0. */
 GW_SHARED void gw_gemm_sparse(int64_t rows, int64_t columns, int64_t depth, const float* a,
                               int64_t a_row, int64_t a_step, const float* b, int64_t b_row,
-                              int64_t b_step, float* c, int64_t c_row);
+                              int64_t b_step, float* c, int64_t c_row, const float* bias, int relu);
+
+/* The same where not every element is wanted: those of which c holds another number than 0. Whether
+ * the others are 0 now; else they are what the product gives. */
+#if defined(__AVX512F__)
+#define GW_CHOOSES 1
+GW_SHARED int gw_gemm_chosen(int64_t rows, int64_t columns, int64_t depth, const float* a,
+                             int64_t a_row, int64_t a_step, const float* b, int64_t b_row,
+                             int64_t b_step, float* c, int64_t c_row);
+#endif
 
 #ifdef GW_LIBRARY
+#include "chosen.h"
+#include "end.h"
 #include "sparse.h"
 #include "turns.h"
 
@@ -67,7 +80,7 @@ GW_INLINE void gw_tile_step(const int ROWS, const int NV, const float* a, int64_
  * whole rows the next ones, of turned ones (row: 1) those further on, and so of b. */
 GW_INLINE void gw_tile_ahead(const int ROWS, const int NV, int64_t depth, const float* a,
                              int64_t row, int64_t step, const float* b, int64_t b_row, float* c,
-                             int64_t c_row, int add) {
+                             int64_t c_row, const GwEnd* end) {
   GwVector s[GW_TILE_ROWS][2];
   if (GW_IN_PLACE) gw_tile_touch(ROWS, NV, c, c_row);
 #pragma GCC unroll 12
@@ -91,21 +104,36 @@ GW_INLINE void gw_tile_ahead(const int ROWS, const int NV, int64_t depth, const 
 #pragma GCC unroll 12
   for (int i = 0; i < ROWS; i++)
 #pragma GCC unroll 2
+    for (int j = 0; j < NV; j++)
+      if (end->add) s[i][j] += gw_load(c + i * c_row + j * GW_LANES);
+  if (end->bias) {
+#pragma GCC unroll 2
     for (int j = 0; j < NV; j++) {
-      float* at = c + i * c_row + j * GW_LANES;
-      if (add) s[i][j] += gw_load(at);
-      gw_store(at, s[i][j]);
+      const GwVector bias = gw_load(end->bias + j * GW_LANES);
+#pragma GCC unroll 12
+      for (int i = 0; i < ROWS; i++) s[i][j] += bias;
+    }
+  }
+#pragma GCC unroll 12
+  for (int i = 0; i < ROWS; i++)
+#pragma GCC unroll 2
+    for (int j = 0; j < NV; j++) {
+      if (end->relu) s[i][j] = gw_most(gw_all(0), s[i][j]);
+      gw_store(c + i * c_row + j * GW_LANES, s[i][j]);
     }
 }
 
 #define GW_TILE_OF(ROWS, NV)                                                                \
   static __attribute__((noinline)) void gw_tile_##ROWS##_##NV(                              \
       int64_t depth, const float* a, int64_t row, int64_t step, const float* b,             \
-      int64_t b_row, float* c, int64_t c_row, int add) {                                    \
-    if (step == 1) gw_tile_ahead(ROWS, NV, depth, a, row, 1, b, b_row, c, c_row, add);      \
+      int64_t b_row, float* c, int64_t c_row, const GwEnd* end) {                           \
+    if (step == 1) gw_tile_ahead(ROWS, NV, depth, a, row, 1, b, b_row, c, c_row, end);      \
     else if (GW_IN_PLACE) /* row is 1 */                                                    \
-      gw_tile_ahead(ROWS, NV, depth, a, 1, step, b, b_row, c, c_row, add);                  \
-    else gw_tile_of(ROWS, NV, depth, a, row, step, b, b_row, c, c_row, add);                \
+      gw_tile_ahead(ROWS, NV, depth, a, 1, step, b, b_row, c, c_row, end);                  \
+    else {                                                                                  \
+      gw_tile_of(ROWS, NV, depth, a, row, step, b, b_row, c, c_row, end->add);              \
+      gw_finish(ROWS, NV * GW_LANES, c, c_row, *end);                                       \
+    }                                                                                       \
   }
 #define GW_TILES_OF(ROWS) GW_TILE_OF(ROWS, 1) GW_TILE_OF(ROWS, 2)
 GW_TILES_OF(1)
@@ -124,7 +152,7 @@ GW_TILES_OF(12)
 #endif
 
 typedef void (*GwTileProduct)(int64_t, const float*, int64_t, int64_t, const float*, int64_t, float*,
-                       int64_t, int);
+                       int64_t, const GwEnd*);
 /* By the vectors of a panel, less one, and by rows. */
 static const GwTileProduct gw_tiles[2][GW_TILE_ROWS + 1] = {
     {
@@ -203,18 +231,20 @@ static inline void gw_put_edge(int64_t rows, int64_t width, const float* edge, f
  * GW_TILE_ROWS rows of a to the next. */
 static void gw_by_panel(int64_t rows, int64_t width, int64_t wide, int64_t depth, const float* a,
                         int64_t row, int64_t step, int64_t group, const float* panel,
-                        int64_t panel_row, float* c, int64_t c_row, int add) {
+                        int64_t panel_row, float* c, int64_t c_row, GwEnd end) {
+  static const GwEnd none = {0, 0, 0};
   float edge[GW_TILE_ROWS * GW_TILE_WIDTH] __attribute__((aligned(64)));
   const GwTileProduct* tiles = gw_tiles[wide > GW_LANES];
   for (int64_t i = 0; i < rows; i += GW_TILE_ROWS, a += group) {
     int64_t tall = rows - i < GW_TILE_ROWS ? rows - i : GW_TILE_ROWS;
     float* at = c + i * c_row;
     if (width == wide) {
-      tiles[tall](depth, a, row, step, panel, panel_row, at, c_row, add);
+      tiles[tall](depth, a, row, step, panel, panel_row, at, c_row, &end);
       continue;
     }
-    tiles[tall](depth, a, row, step, panel, panel_row, edge, GW_TILE_WIDTH, 0);
-    gw_put_edge(tall, width, edge, at, c_row, add);
+    tiles[tall](depth, a, row, step, panel, panel_row, edge, GW_TILE_WIDTH, &none);
+    gw_put_edge(tall, width, edge, at, c_row, end.add);
+    gw_finish(tall, width, at, c_row, end);
   }
 }
 
@@ -230,7 +260,7 @@ static inline int64_t gw_panel_wide(int64_t width) {
 /* One block of rows and depth by all columns: a panel at a time stays in the first cache. */
 static void gw_gemm_block(int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t row,
                           int64_t step, int64_t group, const float* b, int64_t b_row,
-                          int64_t b_step, float* c, int64_t c_row, int add) {
+                          int64_t b_step, float* c, int64_t c_row, GwEnd end) {
   float panel[GW_DEPTH * GW_TILE_WIDTH] __attribute__((aligned(64)));
   for (int64_t j = 0; j < columns; j += GW_TILE_WIDTH) {
     const int64_t width = gw_panel_width(columns, j), wide = gw_panel_wide(width);
@@ -241,7 +271,7 @@ static void gw_gemm_block(int64_t rows, int64_t columns, int64_t depth, const fl
       packed = panel, packed_row = wide;
     }
     gw_by_panel(rows, width, wide, depth, a, row, step, group, packed, packed_row, c + j, c_row,
-                add);
+                gw_end_from(end, j));
   }
 }
 
@@ -250,7 +280,7 @@ static void gw_gemm_block(int64_t rows, int64_t columns, int64_t depth, const fl
  * panels: of all columns. */
 static void gw_gemm_bands(int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t row,
                           const float* b, int64_t b_row, int64_t b_step, float* c, int64_t c_row,
-                          int add, float* panels) {
+                          GwEnd end, float* panels) {
   for (int64_t j = 0; j < columns; j += GW_TILE_WIDTH) {
     const int64_t width = gw_panel_width(columns, j);
     gw_pack_panel(depth, width, gw_panel_wide(width), b + j * b_step, b_row, b_step,
@@ -260,7 +290,8 @@ static void gw_gemm_bands(int64_t rows, int64_t columns, int64_t depth, const fl
     for (int64_t j = 0; j < columns; j += GW_TILE_WIDTH) {
       const int64_t width = gw_panel_width(columns, j), wide = gw_panel_wide(width);
       gw_by_panel(GW_MIN(GW_BAND, rows - i), width, wide, depth, a + i * row, row, 1,
-                  GW_TILE_ROWS * row, panels + j * depth, wide, c + i * c_row + j, c_row, add);
+                  GW_TILE_ROWS * row, panels + j * depth, wide, c + i * c_row + j, c_row,
+                  gw_end_from(end, j));
     }
 }
 
@@ -342,16 +373,10 @@ static int gw_by_blas(int64_t rows, int64_t columns, int64_t depth, const float*
 }
 #endif
 
-/* How long blocks of `length` are, none longer than `most`, in multiples of `grain`: alike. */
-static inline int64_t gw_evenly(int64_t length, int64_t most, int64_t grain) {
-  int64_t blocks = GW_MAX((length + most - 1) / most, 1), each = (length + blocks - 1) / blocks;
-  return GW_MAX((each + grain - 1) / grain, 1) * grain;
-}
-
 /* Rows of a that are whole; 0, and nothing done, where there is no memory for panels. */
 static int gw_gemm_plain(int64_t rows, int64_t columns, int64_t depth, const float* a,
                           int64_t a_row, const float* b, int64_t b_row, int64_t b_step, float* c,
-                          int64_t c_row) {
+                          int64_t c_row, const float* bias, int relu) {
   const int64_t deepest = gw_evenly(depth, GW_DEPTH, 8);
   const int64_t broad = gw_evenly(columns, GW_BROAD, GW_TILE_WIDTH);
   float* panels = gw_workspace(sizeof(float) * (size_t)(deepest * broad));
@@ -359,50 +384,61 @@ static int gw_gemm_plain(int64_t rows, int64_t columns, int64_t depth, const flo
   for (int64_t j = 0; j < columns; j += broad)
     for (int64_t k = 0; k < depth; k += deepest)
       gw_gemm_bands(rows, GW_MIN(broad, columns - j), GW_MIN(deepest, depth - k), a + k, a_row,
-                    b + k * b_row + j * b_step, b_row, b_step, c + j, c_row, k > 0, panels);
+                    b + k * b_row + j * b_step, b_row, b_step, c + j, c_row,
+                    gw_end_from(gw_end_of(k, k + deepest >= depth, bias, relu), j), panels);
   return 1;
 }
 
 /* No more columns than a tile has rows, which a panel would hardly fill: rows are columns of the
- * turned product, whose tiles they fill, a band at a time. Both matrices are whole by rows. */
+ * turned product, whose tiles they fill, a band at a time. */
 static void gw_gemm_narrow(int64_t rows, int64_t columns, int64_t depth, const float* a,
-                           int64_t a_row, const float* b, int64_t b_step, float* c,
-                           int64_t c_row) {
+                           int64_t a_row, int64_t a_step, const float* b, int64_t b_row,
+                           int64_t b_step, float* c, int64_t c_row) {
   float turned[GW_TILE_ROWS * GW_STRIP] __attribute__((aligned(64)));
   const int64_t deepest = gw_evenly(depth, GW_DEPTH, 8);
   for (int64_t i = 0; i < rows; i += GW_STRIP, a += GW_STRIP * a_row, c += GW_STRIP * c_row) {
     const int64_t some = GW_MIN(GW_STRIP, rows - i);
     for (int64_t k = 0; k < depth; k += deepest)
-      gw_gemm_block(columns, some, GW_MIN(deepest, depth - k), b + k, b_step, 1,
-                    GW_TILE_ROWS * b_step, a + k, 1, a_row, turned, GW_STRIP, k > 0);
+      gw_gemm_block(columns, some, GW_MIN(deepest, depth - k), b + k * b_row, b_step, b_row,
+                    GW_TILE_ROWS * b_step, a + k * a_step, a_step, a_row, turned, GW_STRIP,
+                    gw_end_of(k, 0, 0, 0));
     gw_turn_whole(some, columns, turned, GW_STRIP, c, c_row);
   }
+}
+
+/* The product without an end, where it is of few rows or columns; else 0. */
+static int gw_gemm_few(int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t a_row,
+                       int64_t a_step, const float* b, int64_t b_row, int64_t b_step, float* c,
+                       int64_t c_row) {
+#if !defined(__AVX2__)
+  if (gw_by_blas(rows, columns, depth, a, a_row, a_step, b, b_row, b_step, c, c_row)) return 1;
+#endif
+  const int plain = a_step == 1 && b_row == 1;
+  const int turned = GW_IN_PLACE && a_row == 1 && b_step == 1;
+  if (plain && rows <= GW_FEW)
+    gw_dots(rows, columns, depth, a, a_row, b, b_step, c, c_row, 1);
+  else if (plain && columns <= GW_FEW && depth >= 2 * GW_LANES)
+    gw_dots(columns, rows, depth, b, b_step, a, a_row, c, 1, c_row);
+  else if ((plain || turned) && columns <= GW_TILE_ROWS && rows > GW_TILE_ROWS &&
+           depth >= 2 * GW_LANES)
+    gw_gemm_narrow(rows, columns, depth, a, a_row, a_step, b, b_row, b_step, c, c_row);
+  else
+    return 0;
+  return 1;
 }
 
 /* c[i][j] = sum over k of a[i * a_row + k * a_step] b[k * b_row + j * b_step]. How an element is
  * added up depends on the shape alone: packing changes no bit. */
 void gw_gemm(int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t a_row,
              int64_t a_step, const float* b, int64_t b_row, int64_t b_step, float* c,
-             int64_t c_row) {
-#if !defined(__AVX2__)
-  if (gw_by_blas(rows, columns, depth, a, a_row, a_step, b, b_row, b_step, c, c_row)) return;
-#endif
-  if (rows <= GW_FEW && a_step == 1 && b_row == 1) {
-    gw_dots(rows, columns, depth, a, a_row, b, b_step, c, c_row, 1);
-    return;
-  }
-  if (columns <= GW_FEW && depth >= 2 * GW_LANES && a_step == 1 && b_row == 1) {
-    gw_dots(columns, rows, depth, b, b_step, a, a_row, c, 1, c_row);
-    return;
-  }
-  if (columns <= GW_TILE_ROWS && rows > GW_TILE_ROWS && depth >= 2 * GW_LANES && a_step == 1 &&
-      b_row == 1) {
-    gw_gemm_narrow(rows, columns, depth, a, a_row, b, b_step, c, c_row);
+             int64_t c_row, const float* bias, int relu) {
+  if (gw_gemm_few(rows, columns, depth, a, a_row, a_step, b, b_row, b_step, c, c_row)) {
+    gw_finish(rows, columns, c, c_row, gw_end_of(0, 1, bias, relu));
     return;
   }
   const int64_t deepest = gw_evenly(depth, GW_DEPTH, 8);
   if (a_step == 1 && rows > GW_TILE_ROWS &&
-      gw_gemm_plain(rows, columns, depth, a, a_row, b, b_row, b_step, c, c_row))
+      gw_gemm_plain(rows, columns, depth, a, a_row, b, b_row, b_step, c, c_row, bias, relu))
     return;
   int64_t tallest =
       gw_evenly(rows, GW_HEIGHT * (int64_t)GW_DEPTH / GW_MAX(deepest, 64), GW_TILE_ROWS);
@@ -421,20 +457,31 @@ void gw_gemm(int64_t rows, int64_t columns, int64_t depth, const float* a, int64
         from = packed, row = 1, step = GW_TILE_ROWS, group = GW_TILE_ROWS * deep;
       }
       gw_gemm_block(tall, columns, deep, from, row, step, group, b + k * b_row, b_row, b_step,
-                    c + i * c_row, c_row, k > 0);
+                    c + i * c_row, c_row, gw_end_of(k, k + deepest >= depth, bias, relu));
     }
   }
 }
 
 void gw_gemm_sparse(int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t a_row,
                     int64_t a_step, const float* b, int64_t b_row, int64_t b_step, float* c,
-                    int64_t c_row) {
+                    int64_t c_row, const float* bias, int relu) {
   const int64_t deepest = gw_evenly(depth, GW_DEPTH, 8), main = gw_sparse_columns(columns);
-  if (!gw_sparse(rows, main, depth, deepest, a, a_row, a_step, b, b_row, b_step, c, c_row))
-    gw_gemm(rows, columns, depth, a, a_row, a_step, b, b_row, b_step, c, c_row);
+  if (!gw_sparse(rows, main, depth, deepest, a, a_row, a_step, b, b_row, b_step, c, c_row, bias,
+                 relu))
+    gw_gemm(rows, columns, depth, a, a_row, a_step, b, b_row, b_step, c, c_row, bias, relu);
   else if (main < columns)
     gw_gemm(rows, columns - main, depth, a, a_row, a_step, b + main * b_step, b_row, b_step,
-            c + main, c_row);
+            c + main, c_row, bias ? bias + main : 0, relu);
 }
+
+#ifdef GW_CHOOSES
+int gw_gemm_chosen(int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t a_row,
+                   int64_t a_step, const float* b, int64_t b_row, int64_t b_step, float* c,
+                   int64_t c_row) {
+  if (gw_chosen(rows, columns, depth, a, a_row, a_step, b, b_row, b_step, c, c_row)) return 1;
+  gw_gemm_sparse(rows, columns, depth, a, a_row, a_step, b, b_row, b_step, c, c_row, 0, 0);
+  return 0;
+}
+#endif
 #endif
 #endif

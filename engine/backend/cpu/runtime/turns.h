@@ -73,6 +73,34 @@ GW_INLINE void gw_turn(const float* b, int64_t b_row, float* to, int64_t to_row)
 #endif
 }
 
+#if defined(GW_WIDEST)
+/* Sixteen rows of sixteen, turned: fours within lanes, then lanes. */
+GW_INLINE void gw_turn_sixteen(const float* b, int64_t b_row, float* to, int64_t to_row) {
+  __m512 r[16], s[16];
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; i++) r[i] = _mm512_loadu_ps(b + i * b_row);
+#pragma GCC unroll 4
+  for (int i = 0; i < 16; i += 4) {
+    const __m512 t0 = _mm512_unpacklo_ps(r[i], r[i + 1]), t1 = _mm512_unpackhi_ps(r[i], r[i + 1]);
+    const __m512 t2 = _mm512_unpacklo_ps(r[i + 2], r[i + 3]);
+    const __m512 t3 = _mm512_unpackhi_ps(r[i + 2], r[i + 3]);
+    s[i] = _mm512_shuffle_ps(t0, t2, 0x44), s[i + 1] = _mm512_shuffle_ps(t0, t2, 0xee);
+    s[i + 2] = _mm512_shuffle_ps(t1, t3, 0x44), s[i + 3] = _mm512_shuffle_ps(t1, t3, 0xee);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; i++) {
+    const __m512 a = _mm512_shuffle_f32x4(s[i], s[i + 4], 0x44);
+    const __m512 b = _mm512_shuffle_f32x4(s[i], s[i + 4], 0xee);
+    const __m512 c = _mm512_shuffle_f32x4(s[i + 8], s[i + 12], 0x44);
+    const __m512 d = _mm512_shuffle_f32x4(s[i + 8], s[i + 12], 0xee);
+    _mm512_storeu_ps(to + i * to_row, _mm512_shuffle_f32x4(a, c, 0x88));
+    _mm512_storeu_ps(to + (i + 4) * to_row, _mm512_shuffle_f32x4(a, c, 0xdd));
+    _mm512_storeu_ps(to + (i + 8) * to_row, _mm512_shuffle_f32x4(b, d, 0x88));
+    _mm512_storeu_ps(to + (i + 12) * to_row, _mm512_shuffle_f32x4(b, d, 0xdd));
+  }
+}
+#endif
+
 /* to[i][j] = from[j][i], of so many rows and columns of `to`. */
 static inline void gw_turn_whole(int64_t rows, int64_t columns, const float* from,
                                  int64_t from_row, float* to, int64_t to_row) {
@@ -100,7 +128,24 @@ static void gw_pack_panel(int64_t depth, int64_t width, int64_t wide, const floa
     for (; ready + GW_LANES <= width; ready += GW_LANES)
       for (int64_t k = 0; k < depth; k++)
         gw_store(to + k * wide + ready, gw_load(b + k * b_row + ready));
+#if defined(GW_WIDEST)
   else if (b_row == 1)
+    for (; ready + 16 <= width && whole >= 16; ready += 16) {
+      const float* from = b + ready * b_step;
+      float* at = to + ready;
+      for (int64_t k = 0; k < depth / 16 * 16; k += 16) {
+        if (k + 64 < depth)
+#pragma GCC unroll 16
+          for (int64_t j = 0; j < 16; j++) __builtin_prefetch(from + j * b_step + k + 64);
+        gw_turn_sixteen(from + k, b_step, at + k * wide, wide);
+      }
+      for (int64_t k = depth / 16 * 16; k < depth; k++)
+        for (int64_t j = 0; j < 16; j++) at[k * wide + j] = from[j * b_step + k];
+    }
+  if (b_step != 1 && b_row == 1)
+#else
+  else if (b_row == 1)
+#endif
     for (; ready + 8 <= width; ready += 8) {
       for (int64_t k = 0; k < whole; k += 8) {
 #pragma GCC unroll 8

@@ -19,6 +19,7 @@ enum { GW_LANES = 16 };
 #define gw_store(p, v) _mm512_storeu_ps(p, v)
 #define gw_all(a) _mm512_set1_ps(a)
 #define gw_fma(a, b, c) _mm512_fmadd_ps(a, b, c)
+#define gw_most(a, b) _mm512_max_ps(a, b)
 #elif defined(__AVX2__) && defined(__FMA__)
 enum { GW_LANES = 8 };
 #if defined(__clang__) || defined(GW_LIBRARY)
@@ -28,6 +29,7 @@ typedef __m256 GwVector;
 #define gw_store(p, v) _mm256_storeu_ps(p, v)
 #define gw_all(a) _mm256_set1_ps(a)
 #define gw_fma(a, b, c) _mm256_fmadd_ps(a, b, c)
+#define gw_most(a, b) _mm256_max_ps(a, b)
 #else /* the same for GCC, which takes longer to read immintrin.h than to compile a kernel */
 typedef float GwVector __attribute__((vector_size(32), may_alias));
 typedef float GwUnaligned __attribute__((vector_size(32), may_alias, aligned(4)));
@@ -35,6 +37,7 @@ typedef float GwUnaligned __attribute__((vector_size(32), may_alias, aligned(4))
 #define gw_store(p, v) (*(GwUnaligned*)(p) = (v))
 static inline GwVector gw_all(float a) { return (GwVector){a, a, a, a, a, a, a, a}; }
 #define gw_fma(a, b, c) __builtin_ia32_vfmaddps256(a, b, c)
+#define gw_most(a, b) __builtin_ia32_maxps256(a, b)
 #endif
 /* Keep a vector in its register: compilers load it again for every product, and loads run out. */
 #define GW_HOLD(v) __asm__("" : "+x"(v))
@@ -45,6 +48,11 @@ static inline GwVector gw_load(const float* p) { return *(const GwVector*)p; }
 static inline void gw_store(float* p, GwVector v) { *(GwVector*)p = v; }
 static inline GwVector gw_all(float a) { return (GwVector){a, a, a, a}; }
 static inline GwVector gw_fma(GwVector a, GwVector b, GwVector c) { return a * b + c; }
+static inline GwVector gw_most(GwVector a, GwVector b) {
+  GwVector most;
+  for (int l = 0; l < 4; l++) most[l] = a[l] > b[l] ? a[l] : b[l];
+  return most;
+}
 #endif
 
 #ifndef GW_HOLD
@@ -65,6 +73,12 @@ static inline float* gw_workspace(size_t bytes) {
     gw_kept_bytes = gw_kept ? bytes : 0;
   }
   return (float*)gw_kept;
+}
+
+/* How long blocks of `length` are, none longer than `most`, in multiples of `grain`: alike. */
+static inline int64_t gw_evenly(int64_t length, int64_t most, int64_t grain) {
+  int64_t blocks = GW_MAX((length + most - 1) / most, 1), each = (length + blocks - 1) / blocks;
+  return GW_MAX((each + grain - 1) / grain, 1) * grain;
 }
 
 /* c[i][j] (+)= sum over k of a[i * row + k * step] b[k][j] for ROWS rows and NV vectors of j. The

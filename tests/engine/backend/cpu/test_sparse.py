@@ -3,6 +3,7 @@
 import ctypes
 import itertools
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,11 +27,14 @@ int can_leave_out(void) {
 }
 #define GIVEN int64_t m, int64_t n, int64_t k, const float* a, int64_t ar, int64_t as, \\
               const float* b, int64_t br, int64_t bs, float* c
-void dense(GIVEN) { gw_gemm(m, n, k, a, ar, as, b, br, bs, c, n); }
+void dense(GIVEN) { gw_gemm(m, n, k, a, ar, as, b, br, bs, c, n, 0, 0); }
 int sparse(GIVEN) {
-  return gw_sparse(m, n, k, gw_evenly(k, GW_DEPTH, 8), a, ar, as, b, br, bs, c, n);
+  return gw_sparse(m, n, k, gw_evenly(k, GW_DEPTH, 8), a, ar, as, b, br, bs, c, n, 0, 0);
 }
-void either(GIVEN) { gw_gemm_sparse(m, n, k, a, ar, as, b, br, bs, c, n); }
+void either(GIVEN) { gw_gemm_sparse(m, n, k, a, ar, as, b, br, bs, c, n, 0, 0); }
+void ended(GIVEN, const float* bias, int relu) {
+  gw_gemm_sparse(m, n, k, a, ar, as, b, br, bs, c, n, bias, relu);
+}
 """
 
 
@@ -42,7 +46,7 @@ def library() -> ctypes.CDLL:
     return found
 
 
-def call(name: str, a: np.ndarray, b: np.ndarray) -> tuple[int, np.ndarray]:
+def call(name: str, a: np.ndarray, b: np.ndarray, *further: Any) -> tuple[int, np.ndarray]:
     (rows, depth), columns = a.shape, b.shape[1]
     c = np.full((rows, columns), 7, np.float32)
     matrices: list[int] = []
@@ -52,6 +56,7 @@ def call(name: str, a: np.ndarray, b: np.ndarray) -> tuple[int, np.ndarray]:
         *map(ctypes.c_int64, (rows, columns, depth)),
         *(ctypes.c_int64(number) for number in matrices),
         ctypes.c_void_p(c.ctypes.data),
+        *further,
     )
     return done, c
 
@@ -81,7 +86,7 @@ SHAPES = [
 def test_no_bit_is_another(shape: tuple[int, int, int], zeros: tuple[float, float]) -> None:
     rows, columns, depth = shape
     if not zeros[0] and rows < 64:
-        rows = 64  # where the right one is made lists of, rows are its columns
+        rows = 64  # where zeros of the right one are left out, rows are its columns
     for first, second in itertools.product((False, True), repeat=2):
         a = matrix(rows, depth, zeros=zeros[0], turned=first, seed=1)
         b = matrix(depth, columns, zeros=zeros[1], turned=second, seed=2)
@@ -122,3 +127,31 @@ def test_what_is_not_finite_beside_zeros_is_passed_on() -> None:
     np.testing.assert_array_equal(found, call("dense", a, b)[1])
     assert np.isnan(found[3]).all()
     assert np.isinf(found[9]).all()
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (9, 4, 32), (3, 50, 70), (100, 10, 300), (40, 33, 600)])
+@pytest.mark.parametrize("zeros", [0.0, 0.6])
+def test_a_bias_and_a_relu_end_any_product(shape: tuple[int, int, int], zeros: float) -> None:
+    rows, columns, depth = shape
+    bias = np.random.default_rng(3).standard_normal(columns, np.float32)
+    for first, second in itertools.product((False, True), repeat=2):
+        a = matrix(rows, depth, zeros=zeros, turned=first, seed=1)
+        b = matrix(depth, columns, zeros=0.0, turned=second, seed=2)
+        plain, given = call("either", a, b)[1], ctypes.c_void_p(bias.ctypes.data)
+        for relu in (0, 1):
+            for added, pointer in ((0, None), (bias, given)):
+                expected = plain + added
+                if relu:
+                    expected = np.maximum(expected, 0)
+                found = call("ended", a, b, pointer, ctypes.c_int(relu))[1]
+                np.testing.assert_array_equal(found, expected)
+
+
+def test_no_number_stays_none_behind_a_relu() -> None:
+    a = matrix(64, 80, zeros=0.0, turned=False, seed=1)
+    b = matrix(80, 96, zeros=0.0, turned=False, seed=2)
+    a[3, 5], a[9, 5] = np.nan, -np.inf
+    found = call("ended", a, b, None, ctypes.c_int(1))[1]
+    assert np.isnan(found[3]).all()
+    assert set(found[9]) <= {0.0, np.inf}
+    assert np.isfinite(np.delete(found, (3, 9), 0)).all()
