@@ -78,11 +78,19 @@ class Follow:
         ]
         return self._loops(before, [f"const {self.kind} t = {element};"], self.body, stores)
 
-    def choice(self, wanted: Expr, height: int, width: int) -> list[str]:
-        """Loops that write where elements are wanted to where these will be."""
+    def choice(self, wanted: Expr, height: int, width: int) -> tuple[list[str], str, int]:
+        """Where numbers above 0 say that elements are wanted, and how far rows are apart there; and
+        loops that write them, to where the elements will be, unless they are an input."""
+        if wanted.op == "gt" and wanted.args[0].op == "input" and is_zero(wanted.args[1]):
+            place = wanted.args[0].value - 1
+            outer, down, along = self.strides[place]
+            slot = self.launch.inputs[self.first + place]
+            if along == 1 and slot.type.dtype.name == "float32":
+                return [], f"x{self.first + place} + m * {outer} + r * {down} + s", down
         body = Statements((wanted,), self.kind, inputs=_names(self.strides))
         at = f"m * {height * width} + i * {width} + j"
-        return self._loops([], [], body, [f"y0[{at}] = {body.names[wanted]} != 0;"])
+        loops = self._loops([], [], body, [f"y0[{at}] = {body.names[wanted]} != 0;"])
+        return loops, f"y0 + m * {height * width} + r * {width} + s", width
 
     def _loops(
         self, before: list[str], head: list[str], body: Statements, stores: list[str]
@@ -105,6 +113,10 @@ class Follow:
             *stores,
             "}}",
         ]
+
+
+def is_zero(expr: Expr) -> bool:
+    return expr.op == "const" and expr.value == 0
 
 
 def _names(further: Sequence[object]) -> dict[int, str]:

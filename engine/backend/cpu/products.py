@@ -13,7 +13,7 @@ from functools import partial
 from itertools import pairwise
 from math import prod
 
-from engine.backend.cpu.follow import Follow
+from engine.backend.cpu.follow import Follow, is_zero
 from engine.backend.cpu.grid import WIDE, Cut, Grid, cut_evenly, grid_of
 from engine.backend.cpu.kernels import (
     C_TYPES,
@@ -99,6 +99,11 @@ class Product:
         return self.kind == "float" and self.flops < BLAS_FLOPS
 
     @property
+    def sides(self) -> int:
+        """Where zeros are looked for: GW_LEFT | GW_RIGHT of `sparse.h`."""
+        return self.sparse[0] + 2 * self.sparse[1]
+
+    @property
     def is_thin(self) -> bool:
         """Whether elements are sums of so few products that they are made where they are wanted."""
         return self.kind == "float" and self.a.columns <= THIN_DEPTH and self.b.along == 1
@@ -179,8 +184,7 @@ def _chosen(roots: Sequence[Expr]) -> Expr | None:
         return None
     (root,) = roots
     choice, _, otherwise = root.args
-    is_zero = otherwise.op == "const" and otherwise.value == 0
-    return choice if is_zero and argument(0) not in walk((choice,)) else None
+    return choice if is_zero(otherwise) and argument(0) not in walk((choice,)) else None
 
 
 def _matmul(launch: Launch) -> Product | None:
@@ -266,10 +270,12 @@ def _made(product: Product, follow: Follow) -> list[str]:
         return [_by_blas(product), *further]
     tiles = partial(_by_tiles, product, str(a.columns), "ma", "mb", _target(product))
     if product.chosen is not None and product.chooses:
+        choice, wanted, row = follow.choice(product.chosen, a.rows, b.columns)
+        end = f", {wanted}, {row}, {product.sides}"
         return [
             "#ifdef GW_CHOOSES",
-            *follow.choice(product.chosen, a.rows, b.columns),
-            f"const int ready = {tiles('gw_gemm_chosen', '')}",
+            *choice,
+            f"const int ready = {tiles('gw_gemm_chosen', end)}",
             "#else",
             "const int ready = 0;",
             tiles(),
@@ -278,8 +284,8 @@ def _made(product: Product, follow: Follow) -> list[str]:
             *further,
             "}",
         ]
-    end = follow.end
-    return [tiles(), *further] if end is None else [tiles(end=end)]
+    ready = follow.end
+    return [tiles(), *further] if ready is None else [tiles(end=ready)]
 
 
 def _thin(product: Product) -> tuple[list[str], str]:
@@ -371,7 +377,9 @@ def _by_tiles(
 ) -> str:
     """left, right: where the matrices begin, for sums of so many products. end: see `Follow`."""
     a, b = product.a, product.b
-    call = call or ("gw_gemm_sparse" if any(product.sparse) else "gw_gemm")
+    if not call:
+        call = "gw_gemm_sparse" if product.sides else "gw_gemm"
+        end += f", {product.sides}" if product.sides else ""
     return (
         f"{call}(h, w, {depth}, x0 + {left} + r * {a.down}, {a.down}, {a.along}, "
         f"x1 + {right} + s * {b.along}, {b.down}, {b.along}, {target}, {b.columns}{end});"

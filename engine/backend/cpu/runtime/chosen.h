@@ -23,9 +23,10 @@ GW_INLINE __m128 gw_chosen_sums(const GwVector* v) {
   return _mm256_castps256_ps128(half) + _mm256_extractf128_ps(half, 1);
 }
 
-/* The wanted elements of some rows and of a panel, NV vectors deep, whose numbers past the depth are
- * 0; added to what is there, or not, and 0 where they are not wanted. last: numbers of the last
- * vector of a row. words: from the bits of a row to those of the next. */
+/* The wanted elements of some rows and of a panel, NV vectors deep, whose numbers past the depth
+ * are 0; added to what is there, or not, and 0 where they are not wanted. Where too few are left to
+ * make some together, the column of zeros stands in: a branch would be a guess. last: numbers of the
+ * last vector of a row. words: from the bits of a row to those of the next. */
 GW_INLINE void gw_chosen_of(const int NV, int64_t rows, int64_t width, int64_t last, const float* a,
                             int64_t a_row, const float* panel, const uint32_t* wanted,
                             int64_t words, float* c, int64_t c_row, int add) {
@@ -39,12 +40,10 @@ GW_INLINE void gw_chosen_of(const int NV, int64_t rows, int64_t width, int64_t l
     float made[GW_CHOSEN_COLUMNS + GW_LANES], *to = made;
     for (uint32_t left = bits; left; to += GW_CHOSEN_FEW) {
       const float* column[GW_CHOSEN_FEW];
-      int at = 0;
 #pragma GCC unroll 4
       for (int q = 0; q < GW_CHOSEN_FEW; q++) {
-        at = left ? __builtin_ctz(left) : at;
-        left &= left - 1;
-        column[q] = panel + at * (NV * GW_LANES);
+        column[q] = panel + _tzcnt_u32(left) * (NV * GW_LANES);
+        left = _blsr_u32(left);
       }
       GwVector s[2][GW_CHOSEN_FEW];
 #pragma GCC unroll 4
@@ -102,42 +101,54 @@ static const GwChosenRows gw_chosen_rows[GW_CHOSEN_DEPTH / 16 + 1] = {
     gw_chosen_12, gw_chosen_13, gw_chosen_14, gw_chosen_15, gw_chosen_16,
 };
 
-/* `width` columns of b, each `deep` numbers long, padded with zeros to `pitch`. */
+/* `width` columns of b, each `depth` numbers long, padded with zeros to `pitch`; behind all that there
+ * can be, one of zeros. */
 static void gw_chosen_panel(int64_t depth, int64_t pitch, int64_t width, const float* b,
                             int64_t b_row, float* to) {
   gw_turn_whole(width, depth, b, b_row, to, pitch);
   for (int64_t j = 0; j < width; j++)
     for (int64_t k = depth; k < pitch; k++) to[j * pitch + k] = 0;
+  memset(to + GW_CHOSEN_COLUMNS * pitch, 0, sizeof(float) * (size_t)pitch);
 }
 
-/* The product, if enough of it is not wanted; else 0, and nothing is done. wanted elements: those of
- * which c holds another number than 0. */
+/* Which of some numbers are above 0. */
+GW_INLINE uint32_t gw_above(int64_t count, const float* wanted) {
+  uint32_t bits = 0;
+  for (int64_t j = 0; j < count; j += GW_LANES) {
+    const GwVector v = gw_first_load(wanted + j, gw_first(GW_MIN(count - j, GW_LANES)));
+    bits |= (uint32_t)_mm512_cmp_ps_mask(v, gw_all(0), _CMP_GT_OQ) << j;
+  }
+  return bits;
+}
+
+/* The product, if enough of it is not wanted; else 0, and nothing is done. See gw_gemm_chosen. */
 static int gw_chosen(int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t a_row,
                      int64_t a_step, const float* b, int64_t b_row, int64_t b_step, float* c,
-                     int64_t c_row) {
+                     int64_t c_row, const float* wanted, int64_t wanted_row, int sides) {
   if (depth < GW_CHOSEN_LEAST || rows < GW_SPARSE_ROWS || a_step != 1 || b_step != 1) return 0;
   const int64_t words = (columns + GW_CHOSEN_COLUMNS - 1) / GW_CHOSEN_COLUMNS;
-  uint32_t* wanted = (uint32_t*)gw_workspace(sizeof(uint32_t) * (size_t)(rows * words));
-  if (!wanted) return 0;
+  uint32_t* bits = (uint32_t*)gw_workspace(sizeof(uint32_t) * (size_t)(rows * words));
+  if (!bits) return 0;
   int64_t count = 0;
   for (int64_t i = 0; i < rows; i++)
     for (int64_t w = 0; w < words; w++) {
       const int64_t j = w * GW_CHOSEN_COLUMNS, width = GW_MIN(GW_CHOSEN_COLUMNS, columns - j);
-      const uint32_t some = (uint32_t)gw_some(width, c + i * c_row + j);
+      const uint32_t some = gw_above(width, wanted + i * wanted_row + j);
       count += __builtin_popcount(some);
-      wanted[i * words + w] = some;
+      bits[i * words + w] = some;
     }
   const int64_t unwanted = 100 - count * 100 / (rows * columns);
-  if (unwanted < GW_UNWANTED || gw_zeros(rows, columns, depth, a, a_row, 1) > unwanted) return 0;
+  if (unwanted < GW_UNWANTED) return 0;
+  if ((sides & GW_LEFT) && gw_zeros(rows, columns, depth, a, a_row, 1) > unwanted) return 0;
   const int64_t deepest = gw_evenly(depth, GW_CHOSEN_DEPTH, GW_LANES);
-  float panel[GW_CHOSEN_COLUMNS * GW_CHOSEN_DEPTH] __attribute__((aligned(64)));
+  float panel[(GW_CHOSEN_COLUMNS + 1) * GW_CHOSEN_DEPTH] __attribute__((aligned(64)));
   for (int64_t w = 0; w < words; w++) {
     const int64_t j = w * GW_CHOSEN_COLUMNS, width = GW_MIN(GW_CHOSEN_COLUMNS, columns - j);
     for (int64_t k = 0; k < depth; k += deepest) {
       const int64_t deep = GW_MIN(deepest, depth - k), vectors = (deep + GW_LANES - 1) / GW_LANES;
       gw_chosen_panel(deep, vectors * GW_LANES, width, b + k * b_row + j, b_row, panel);
       gw_chosen_rows[vectors](rows, width, (deep - 1) % GW_LANES + 1, a + k, a_row, panel,
-                              wanted + w, words, c + j, c_row, k > 0);
+                              bits + w, words, c + j, c_row, k > 0);
     }
   }
   return 1;

@@ -22,7 +22,7 @@ GW_INLINE GwEnd gw_end_of(int64_t k, int last, const float* bias, int relu) {
 }
 
 /* The end of elements that are made: but for the sum with what was there. */
-static void gw_finish(int64_t rows, int64_t columns, float* c, int64_t c_row, GwEnd end) {
+static void gw_end_now(int64_t rows, int64_t columns, float* c, int64_t c_row, GwEnd end) {
   for (int64_t i = 0; i < rows && (end.bias || end.relu); i++, c += c_row) {
     for (int64_t j = 0; j < columns && end.bias; j++) c[j] += end.bias[j];
     for (int64_t j = 0; j < columns && end.relu; j++) c[j] = c[j] < 0 ? 0 : c[j];

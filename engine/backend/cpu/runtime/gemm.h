@@ -15,18 +15,21 @@ GW_SHARED void gw_gemm(int64_t rows, int64_t columns, int64_t depth, const float
                        int64_t a_step, const float* b, int64_t b_row, int64_t b_step, float* c,
                        int64_t c_row, const float* bias, int relu);
 
-/* The same, faster if many numbers of a or b are 0. */
+/* The same, faster if many numbers of a or b are 0. sides: which of both may be so, GW_LEFT |
+ * GW_RIGHT. */
 GW_SHARED void gw_gemm_sparse(int64_t rows, int64_t columns, int64_t depth, const float* a,
                               int64_t a_row, int64_t a_step, const float* b, int64_t b_row,
-                              int64_t b_step, float* c, int64_t c_row, const float* bias, int relu);
+                              int64_t b_step, float* c, int64_t c_row, const float* bias, int relu,
+                              int sides);
 
-/* The same where not every element is wanted: those of which c holds another number than 0. Whether
- * the others are 0 now; else they are what the product gives. */
+/* The same where not every element is wanted: those for which `wanted` has a number above 0; it may be
+ * c. Whether the others are 0 now; else they are what the product gives. */
 #if defined(__AVX512F__)
 #define GW_CHOOSES 1
 GW_SHARED int gw_gemm_chosen(int64_t rows, int64_t columns, int64_t depth, const float* a,
                              int64_t a_row, int64_t a_step, const float* b, int64_t b_row,
-                             int64_t b_step, float* c, int64_t c_row);
+                             int64_t b_step, float* c, int64_t c_row, const float* wanted,
+                             int64_t wanted_row, int sides);
 #endif
 
 #ifdef GW_LIBRARY
@@ -132,7 +135,7 @@ GW_INLINE void gw_tile_ahead(const int ROWS, const int NV, int64_t depth, const 
       gw_tile_ahead(ROWS, NV, depth, a, 1, step, b, b_row, c, c_row, end);                  \
     else {                                                                                  \
       gw_tile_of(ROWS, NV, depth, a, row, step, b, b_row, c, c_row, end->add);              \
-      gw_finish(ROWS, NV * GW_LANES, c, c_row, *end);                                       \
+      gw_end_now(ROWS, NV * GW_LANES, c, c_row, *end);                                       \
     }                                                                                       \
   }
 #define GW_TILES_OF(ROWS) GW_TILE_OF(ROWS, 1) GW_TILE_OF(ROWS, 2)
@@ -244,7 +247,7 @@ static void gw_by_panel(int64_t rows, int64_t width, int64_t wide, int64_t depth
     }
     tiles[tall](depth, a, row, step, panel, panel_row, edge, GW_TILE_WIDTH, &none);
     gw_put_edge(tall, width, edge, at, c_row, end.add);
-    gw_finish(tall, width, at, c_row, end);
+    gw_end_now(tall, width, at, c_row, end);
   }
 }
 
@@ -433,7 +436,7 @@ void gw_gemm(int64_t rows, int64_t columns, int64_t depth, const float* a, int64
              int64_t a_step, const float* b, int64_t b_row, int64_t b_step, float* c,
              int64_t c_row, const float* bias, int relu) {
   if (gw_gemm_few(rows, columns, depth, a, a_row, a_step, b, b_row, b_step, c, c_row)) {
-    gw_finish(rows, columns, c, c_row, gw_end_of(0, 1, bias, relu));
+    gw_end_now(rows, columns, c, c_row, gw_end_of(0, 1, bias, relu));
     return;
   }
   const int64_t deepest = gw_evenly(depth, GW_DEPTH, 8);
@@ -464,10 +467,10 @@ void gw_gemm(int64_t rows, int64_t columns, int64_t depth, const float* a, int64
 
 void gw_gemm_sparse(int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t a_row,
                     int64_t a_step, const float* b, int64_t b_row, int64_t b_step, float* c,
-                    int64_t c_row, const float* bias, int relu) {
+                    int64_t c_row, const float* bias, int relu, int sides) {
   const int64_t deepest = gw_evenly(depth, GW_DEPTH, 8), main = gw_sparse_columns(columns);
   if (!gw_sparse(rows, main, depth, deepest, a, a_row, a_step, b, b_row, b_step, c, c_row, bias,
-                 relu))
+                 relu, sides))
     gw_gemm(rows, columns, depth, a, a_row, a_step, b, b_row, b_step, c, c_row, bias, relu);
   else if (main < columns)
     gw_gemm(rows, columns - main, depth, a, a_row, a_step, b + main * b_step, b_row, b_step,
@@ -477,9 +480,11 @@ void gw_gemm_sparse(int64_t rows, int64_t columns, int64_t depth, const float* a
 #ifdef GW_CHOOSES
 int gw_gemm_chosen(int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t a_row,
                    int64_t a_step, const float* b, int64_t b_row, int64_t b_step, float* c,
-                   int64_t c_row) {
-  if (gw_chosen(rows, columns, depth, a, a_row, a_step, b, b_row, b_step, c, c_row)) return 1;
-  gw_gemm_sparse(rows, columns, depth, a, a_row, a_step, b, b_row, b_step, c, c_row, 0, 0);
+                   int64_t c_row, const float* wanted, int64_t wanted_row, int sides) {
+  if (gw_chosen(rows, columns, depth, a, a_row, a_step, b, b_row, b_step, c, c_row, wanted,
+                wanted_row, sides))
+    return 1;
+  gw_gemm_sparse(rows, columns, depth, a, a_row, a_step, b, b_row, b_step, c, c_row, 0, 0, sides);
   return 0;
 }
 #endif

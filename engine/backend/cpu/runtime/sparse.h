@@ -46,8 +46,8 @@ typedef __m256i GwFirst; /* of the numbers of a span */
 #endif
 
 #ifdef GW_SPARSE
-/* Depth of a block, at most: bits of a word. Rows of one; lines of a that are looked at for zeros, and
- * how many of a hundred numbers must be 0; sizes from which it is worth to look for them. */
+/* Depth of a block, at most: bits of a word. Rows of one; lines of a that are looked at for zeros,
+ * and how many of a hundred numbers must be 0; sizes from which it is worth to look for them. */
 enum { GW_BITS = 64, GW_TOGETHER = 256, GW_LOOKS = 16, GW_ZEROS = 35 };
 enum { GW_SPARSE_ROWS = 16, GW_SPARSE_COLUMNS = 64, GW_SPARSE_DEPTH = 32 };
 
@@ -244,7 +244,8 @@ static int gw_sparse_product(int64_t rows, int64_t columns, int64_t depth, int64
             finite = gw_sparse_finite(deep, pitch, panel);
           }
           if (!finite) return 0;
-          const GwEnd end = gw_end_from(gw_end_of(k - from, k + most >= depth && !from, bias, relu), j);
+          const int is_last = !from && k + most >= depth;
+          const GwEnd end = gw_end_from(gw_end_of(k - from, is_last, bias, relu), j);
           gw_sparse_rows[across](count, (width - 1) % GW_SPAN + 1, of, panel, to + j, to_row,
                                  &end);
         }
@@ -252,7 +253,7 @@ static int gw_sparse_product(int64_t rows, int64_t columns, int64_t depth, int64
       for (int64_t r = 0; from && r < count; r++)
         for (int64_t j = 0; j < columns; j++) c[(i + r) * c_row + j] += sums[r * columns + j];
       if (from && stop == depth)
-        gw_finish(count, columns, c + i * c_row, c_row, gw_end_of(1, 1, bias, relu));
+        gw_end_now(count, columns, c + i * c_row, c_row, gw_end_of(1, 1, bias, relu));
     }
   }
   return 1;
@@ -270,14 +271,18 @@ static inline int64_t gw_sparse_columns(int64_t columns) {
   return columns;
 }
 
+/* Of which matrices of a product many numbers may be 0. */
+enum { GW_LEFT = 1, GW_RIGHT = 2 };
+
 /* The product if a has many zeros, or b has more: then it is that of the turned matrices, turned. 0,
- * and c is to be made anew, if neither has. */
+ * and c is to be made anew, if neither has. sides: those that are looked at. */
 static int gw_sparse(int64_t rows, int64_t columns, int64_t depth, int64_t deepest, const float* a,
                      int64_t a_row, int64_t a_step, const float* b, int64_t b_row, int64_t b_step,
-                     float* c, int64_t c_row, const float* bias, int relu) {
+                     float* c, int64_t c_row, const float* bias, int relu, int sides) {
 #ifdef GW_SPARSE
-  const int64_t left = gw_zeros(rows, columns, depth, a, a_row, a_step);
-  const int64_t right = gw_zeros(columns, rows, depth, b, b_step, b_row);
+  int64_t left = 0, right = 0;
+  if (sides & GW_LEFT) left = gw_zeros(rows, columns, depth, a, a_row, a_step);
+  if (sides & GW_RIGHT) right = gw_zeros(columns, rows, depth, b, b_step, b_row);
   if (left < GW_ZEROS && right < GW_ZEROS) return 0;
   if (left >= right) {
     void* room = gw_workspace(gw_sparse_room(rows, columns, depth, deepest, a_step != 1));
@@ -285,12 +290,13 @@ static int gw_sparse(int64_t rows, int64_t columns, int64_t depth, int64_t deepe
                                      b_step, c, c_row, bias, relu, room);
   }
   const size_t turned_size = sizeof(float) * (size_t)(rows * columns + 16) / 64 * 64;
-  float* turned = gw_workspace(turned_size + gw_sparse_room(columns, rows, depth, deepest, b_row != 1));
+  const size_t room = gw_sparse_room(columns, rows, depth, deepest, b_row != 1);
+  float* turned = gw_workspace(turned_size + room);
   if (!turned || !gw_sparse_product(columns, rows, depth, deepest, b, b_step, b_row, a, a_step,
                                     a_row, turned, rows, 0, 0, (char*)turned + turned_size))
     return 0;
   gw_turn_whole(rows, columns, turned, rows, c, c_row);
-  gw_finish(rows, columns, c, c_row, gw_end_of(0, 1, bias, relu));
+  gw_end_now(rows, columns, c, c_row, gw_end_of(0, 1, bias, relu));
   return 1;
 #else
   return 0;

@@ -42,9 +42,9 @@ int can_choose(void) {
 #endif
 }
 #ifdef GW_CHOOSES
-int chosen(GIVEN) { return gw_gemm_chosen(m, n, k, a, k, 1, b, n, 1, c, n); }
+int chosen(GIVEN) { return gw_gemm_chosen(m, n, k, a, k, 1, b, n, 1, c, n, c, n, 1); }
 #endif
-void sparse(GIVEN) { gw_gemm_sparse(m, n, k, a, k, 1, b, n, 1, c, n, 0, 0); }
+void sparse(GIVEN) { gw_gemm_sparse(m, n, k, a, k, 1, b, n, 1, c, n, 0, 0, 1); }
 """
 
 

@@ -29,11 +29,11 @@ int can_leave_out(void) {
               const float* b, int64_t br, int64_t bs, float* c
 void dense(GIVEN) { gw_gemm(m, n, k, a, ar, as, b, br, bs, c, n, 0, 0); }
 int sparse(GIVEN) {
-  return gw_sparse(m, n, k, gw_evenly(k, GW_DEPTH, 8), a, ar, as, b, br, bs, c, n, 0, 0);
+  return gw_sparse(m, n, k, gw_evenly(k, GW_DEPTH, 8), a, ar, as, b, br, bs, c, n, 0, 0, 3);
 }
-void either(GIVEN) { gw_gemm_sparse(m, n, k, a, ar, as, b, br, bs, c, n, 0, 0); }
+void either(GIVEN) { gw_gemm_sparse(m, n, k, a, ar, as, b, br, bs, c, n, 0, 0, 3); }
 void ended(GIVEN, const float* bias, int relu) {
-  gw_gemm_sparse(m, n, k, a, ar, as, b, br, bs, c, n, bias, relu);
+  gw_gemm_sparse(m, n, k, a, ar, as, b, br, bs, c, n, bias, relu, 3);
 }
 """
 
