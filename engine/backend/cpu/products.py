@@ -151,7 +151,8 @@ class Product:
         rows, columns, depth = self.a.rows, self.b.columns, self.a.columns
         if self.is_tiled:
             times = 2 if self.is_in_halves else 1
-            return grid_of(rows, columns, depth // times, self.a.along != 1, self.sparse, times)
+            sparse = DENSE if self.chooses else self.sparse
+            return grid_of(rows, columns, depth // times, self.a.along != 1, sparse, times)
         length = max(rows, columns)
         parts = min(BLAS_PARTS, self.flops // BLAS_PART_FLOPS, length // BLAS_LENGTH)
         counts = (parts, 1) if rows >= columns else (1, parts)

@@ -71,13 +71,20 @@ static inline uint64_t gw_some(int64_t depth, const float* a) {
 static void gw_turn_rows(int64_t rows, int64_t depth, const float* a, int64_t step, float* to) {
   for (int64_t i = 0; i < rows; i += 16, a += 16, to += 16 * GW_BITS) {
     const int64_t some = GW_MIN(16, rows - i), whole = some == 16 ? depth / 8 * 8 : 0;
-    for (int64_t k = 0; k < whole; k += 8) {
+    int64_t k = 0;
+#if defined(GW_WIDEST)
+    for (; k + 16 <= whole; k += 16) {
+      for (int l = 0; l < 16; l++) __builtin_prefetch(a + 16 + (k + l) * step);
+      gw_turn_sixteen(a + k * step, step, to + k, GW_BITS);
+    }
+#endif
+    for (; k < whole; k += 8) {
       for (int l = 0; l < 8; l++) __builtin_prefetch(a + 16 + (k + l) * step);
       gw_turn(a + k * step, step, to + k, GW_BITS);
       gw_turn(a + k * step + 8, step, to + 8 * GW_BITS + k, GW_BITS);
     }
     for (int64_t l = 0; l < some; l++)
-      for (int64_t k = whole; k < depth; k++) to[l * GW_BITS + k] = a[l + k * step];
+      for (k = whole; k < depth; k++) to[l * GW_BITS + k] = a[l + k * step];
   }
 }
 

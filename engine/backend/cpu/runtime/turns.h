@@ -105,10 +105,21 @@ GW_INLINE void gw_turn_sixteen(const float* b, int64_t b_row, float* to, int64_t
 static inline void gw_turn_whole(int64_t rows, int64_t columns, const float* from,
                                  int64_t from_row, float* to, int64_t to_row) {
   const int64_t tall = rows / 8 * 8, wide = columns / 8 * 8;
-  for (int64_t i = 0; i < tall; i += 8)
+  int64_t i = 0;
+#if defined(GW_WIDEST)
+  for (; i + 16 <= rows; i += 16) {
+    for (int64_t j = 0; j + 16 <= columns; j += 16)
+      gw_turn_sixteen(from + j * from_row + i, from_row, to + i * to_row + j, to_row);
+    for (int64_t j = columns / 16 * 16; j < wide; j += 8) {
+      gw_turn(from + j * from_row + i, from_row, to + i * to_row + j, to_row);
+      gw_turn(from + j * from_row + i + 8, from_row, to + (i + 8) * to_row + j, to_row);
+    }
+  }
+#endif
+  for (; i < tall; i += 8)
     for (int64_t j = 0; j < wide; j += 8)
       gw_turn(from + j * from_row + i, from_row, to + i * to_row + j, to_row);
-  for (int64_t i = 0; i < rows; i++)
+  for (i = 0; i < rows; i++)
     for (int64_t j = i < tall ? wide : 0; j < columns; j++)
       to[i * to_row + j] = from[j * from_row + i];
 }
