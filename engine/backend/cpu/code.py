@@ -13,7 +13,7 @@ from engine.backend.cpu.source import Unit
 from engine.compile.plan import Launch, Plan
 
 #: Operations of a call that is small.
-SMALL = 4_000_000
+SMALL = 1_000_000
 #: Threads that the runtime deals parts to: MOST_THREADS of `runtime.c`.
 MOST_STRETCHES = 64
 #: A buffer of the plan and an offset in it, in bytes.
