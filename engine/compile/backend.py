@@ -18,6 +18,7 @@ from engine.ir.passes.narrow import narrow_products
 from engine.ir.passes.simplify import simplify
 from engine.ir.passes.sparse import mark_sparse
 from engine.ir.passes.steady import mark_steady
+from engine.ir.passes.tables import multiply_tables
 
 if TYPE_CHECKING:
     from engine.backend.cpu.toolchain import Toolchain
@@ -69,7 +70,8 @@ class Backend:
         from engine.backend.cpu import recall
 
         def make() -> Plan:
-            made = mark_sparse(end_convolutions(fuse(narrow_products(simplify(graph)))))
+            made = simplify(graph)
+            made = mark_sparse(end_convolutions(fuse(narrow_products(multiply_tables(made)))))
             return make_plan(mark_steady(made, resident), resident)
 
         return recall.plan_of(graph, resident, chain, make)

@@ -20,6 +20,7 @@ from engine.ir.passes.narrow import narrow_products
 from engine.ir.passes.overlap import Span, span
 from engine.ir.passes.simplify import simplify
 from engine.ir.passes.sparse import mark_sparse
+from engine.ir.passes.tables import multiply_tables
 from engine.ir.structure import transform
 from engine.ir.trace import type_of_leaf
 from engine.nn.module import Module
@@ -34,6 +35,7 @@ MOST_PLACED = 3000
 #: What stands before each pass is what stood after the one before it.
 PASSES: tuple[tuple[str, Callable[[Graph], Graph]], ...] = (
     ("simplify", simplify),
+    ("multiply tables", multiply_tables),
     ("narrow products", narrow_products),
     ("fuse", fuse),
     ("end convolutions", end_convolutions),

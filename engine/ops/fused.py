@@ -4,7 +4,8 @@
     fused_reduce    a reduction of expressions that are never stored
     fused_rows      expressions that are never stored, their rows added up by place (add_rows)
     fused_product   a matrix product, followed by expressions of it; sparse: of the left and of the
-                    right matrix, whether many numbers are likely to be 0
+                    right matrix, whether many numbers are likely to be 0; gathers: of the inputs
+                    behind the matrices those that are tables, with the places of their rows
 
 Their attributes say all: `roots` are the expressions, `kind` the dtype that numbers have in them.
 Truth values among the inputs are conditions.
@@ -27,6 +28,7 @@ from engine.ops.vectors import VectorCode
 
 Roots = tuple[Expr, ...]
 Sparse = tuple[bool, bool]
+Gathers = tuple[tuple[int, int], ...]
 DENSE = (False, False)
 
 
@@ -124,21 +126,40 @@ FUSED_ROWS = OpDef("fused_rows", _infer_rows, _ref_rows, None, _flops_rows, (), 
 
 
 def _infer_product(
-    *types: TensorType, roots: Roots, kind: str, base: str, sparse: Sparse = DENSE
+    *types: TensorType,
+    roots: Roots,
+    kind: str,
+    base: str,
+    sparse: Sparse = DENSE,
+    gathers: Gathers = (),
 ) -> Any:
     product = OPS[base].infer(*types[:2])
     return _types(roots, kind, product.shape)
 
 
 def _ref_product(
-    *arrays: Any, roots: Roots, kind: str, base: str, sparse: Sparse = DENSE, out: Any = None
+    *arrays: Any,
+    roots: Roots,
+    kind: str,
+    base: str,
+    sparse: Sparse = DENSE,
+    gathers: Gathers = (),
+    out: Any = None,
 ) -> Any:
     product = OPS[base].ref(*arrays[:2])
-    return _ref(product, *arrays[2:], roots=roots, kind=kind, out=out)
+    further = list(arrays[2:])
+    for table, places in gathers:
+        further[table] = OPS["embedding"].ref(further[table], arrays[2 + places], padding_idx=None)
+    return _ref(product, *further, roots=roots, kind=kind, out=out)
 
 
 def _flops_product(
-    *types: TensorType, roots: Roots, kind: str, base: str, sparse: Sparse = DENSE
+    *types: TensorType,
+    roots: Roots,
+    kind: str,
+    base: str,
+    sparse: Sparse = DENSE,
+    gathers: Gathers = (),
 ) -> int:
     product = OPS[base].infer(*types[:2])
     return int(OPS[base].flops(*types[:2])) + operations(roots) * int(product.size)

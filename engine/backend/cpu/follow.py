@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from engine.backend.cpu.kernels import C_TYPES
+from engine.backend.cpu.kernels import C_TYPES, strides_of
 from engine.backend.cpu.loops import aligned
 from engine.backend.cpu.pointwise import Statements
 from engine.compile.plan import Launch, Slot
@@ -34,8 +34,13 @@ class Follow:
     ) -> Follow | None:
         """None where C lacks a primitive, or three strides are too few. batch: of the product."""
         shape = launch.outputs[0].type.shape
+        gathers = dict(launch.attrs.get("gathers", ()))
+        further = launch.inputs[first : len(launch.inputs) - len(gathers)]
         strides = []
-        for slot in launch.inputs[first:]:
+        for place, slot in enumerate(further):
+            if place in gathers:
+                strides.append((0, 0, strides_of(slot)[1]))
+                continue
             found = _three(slot, shape, batch)
             if found is None:
                 return None
@@ -96,14 +101,21 @@ class Follow:
         self, before: list[str], head: list[str], body: Statements, stores: list[str]
     ) -> list[str]:
         loads = []
+        gathers = dict(self.launch.attrs.get("gathers", ()))
+        rows = []
         for place, (outer, down, along) in enumerate(self.strides):
-            kind = C_TYPES[self.launch.inputs[self.first + place].type.dtype.name]
+            slot = self.launch.inputs[self.first + place]
+            row = f"m * {outer} + i * {down}"
+            if place in gathers:
+                rows.append(self._row(place, gathers[place]))
+                row = f"g{place}"
             loads.append(
-                f"const {kind} a{place} = "
-                f"x{self.first + place}[m * {outer} + i * {down} + j * {along}];"
+                f"const {C_TYPES[slot.type.dtype.name]} a{place} = "
+                f"x{self.first + place}[{row} + j * {along}];"
             )
         return [
             "for (int64_t i = r; i < r + h; i++) {",
+            *rows,
             *before,
             "GW_IVDEP",
             "for (int64_t j = s; j < s + w; j++) {",
@@ -113,6 +125,17 @@ class Follow:
             *stores,
             "}}",
         ]
+
+    def _row(self, table: int, places: int) -> str:
+        """Where the row of a table begins that row i of the product takes."""
+        rows, _ = self.launch.inputs[self.first + table].type.shape
+        pitch = strides_of(self.launch.inputs[self.first + table])[0]
+        step = strides_of(self.launch.inputs[self.first + places])[0]
+        return (
+            f"const int64_t p{table}_ = (int64_t)x{self.first + places}[i * {step}];\n"
+            f"if (p{table}_ < 0 || p{table}_ >= {rows}) {{ GW_REFUSE(); return; }}\n"
+            f"const int64_t g{table} = p{table}_ * {pitch};"
+        )
 
 
 def is_zero(expr: Expr) -> bool:

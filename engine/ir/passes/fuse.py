@@ -1,8 +1,9 @@
 """Fewer, larger operations for back ends that compile them: nothing here is for the interpreter.
 
 Pointwise operations of one shape become one with several results. It may begin with a matrix
-product, or end in a reduction or in rows added up by place; then what lies between is never
-stored. Numbers change by the rounding of expressions that are simplified together.
+product, which then also takes the rows of a table that they read; or end in a reduction or in rows
+added up by place: then what lies between is never stored. Numbers change by the rounding of
+expressions that are simplified together.
 
 A group runs where its last member stood: so nothing else may read what it makes before that.
 """
@@ -16,7 +17,7 @@ from typing import Any
 from engine.ir.graph import Graph, Node, TensorType, Value
 from engine.ir.passes.slopes import keep_slopes
 from engine.ir.rewrite import Rewrite
-from engine.ops.fused import FUSED, FUSED_PRODUCT, FUSED_REDUCE, FUSED_ROWS
+from engine.ops.fused import FUSED, FUSED_PRODUCT, FUSED_REDUCE, FUSED_ROWS, Gathers
 from engine.ops.registry import OpDef
 from engine.ops.scalar import ONE, ZERO, Expr, argument, build, operations, replace
 
@@ -63,7 +64,10 @@ class _Fusion:
         for i, node in enumerate(self.graph.nodes):
             self._visit(i, node)
         new = Rewrite(self.graph)
+        taken = self._taken()
         for i, node in enumerate(self.graph.nodes):
+            if i in taken:
+                continue
             group = self.groups.get(i)
             if group is None or not self._is_worthwhile(group):
                 inputs = [new.value(value) for value in node.inputs]
@@ -71,6 +75,27 @@ class _Fusion:
             elif group.members[-1] == i:
                 self._write(new, group)
         return new.finish()
+
+    def _taken(self) -> set[int]:
+        """Rows of tables that products take for themselves."""
+        groups = {id(group): group for group in self.groups.values() if group.head is not None}
+        return {
+            self.index[value]
+            for group in groups.values()
+            if self._is_worthwhile(group)
+            for value in self._composed(group)[1]
+            if self._is_rows(value, group)
+        }
+
+    def _is_rows(self, value: Value, group: Group) -> bool:
+        """Whether a value is rows of a table that only a group with a product reads."""
+        i = self.index.get(value, -1)
+        if group.head is None or i < 0 or value.type.shape != group.shape or len(group.shape) != 2:
+            return False
+        node = self.graph.nodes[i]
+        if node.op.name != "embedding" or node.attrs["padding_idx"] is not None:
+            return False
+        return node.inputs[1].type.ndim == 1 and set(self.users[value]) <= set(group.members)
 
     # Groups
 
@@ -209,8 +234,10 @@ class _Fusion:
         types: Sequence[TensorType] = [value.type for value in made]
         if group.head is not None:
             head = self.graph.nodes[group.head]
-            inputs, op = [*head.inputs[:2], *inputs], FUSED_PRODUCT
             attrs["base"] = head.op.name
+            inputs, gathers = self._gathered(inputs, group)
+            attrs |= {"gathers": gathers} if gathers else {}
+            inputs, op = [*head.inputs[:2], *inputs], FUSED_PRODUCT
         elif group.tail is not None:
             tail = self.graph.nodes[group.tail]
             made, types = list(tail.outputs), [tail.outputs[0].type]
@@ -224,6 +251,17 @@ class _Fusion:
         values = [new.value(value) for value in inputs]
         outputs = new.target.emit(op, values, attrs, types, origin)
         new.to.update(zip(made, outputs, strict=True))
+
+    def _gathered(self, inputs: list[Value], group: Group) -> tuple[list[Value], Gathers]:
+        """Tables in place of their rows, and behind all inputs the places of these."""
+        found, gathers = list(inputs), []
+        places: list[Value] = []
+        for at, value in enumerate(inputs):
+            if self._is_rows(value, group):
+                found[at], index = self.graph.nodes[self.index[value]].inputs
+                gathers.append((at, len(inputs) + len(places)))
+                places.append(index)
+        return [*found, *places], tuple(gathers)
 
 
 def _adds_rows(node: Node) -> bool:
