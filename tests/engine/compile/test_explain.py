@@ -26,6 +26,7 @@ def test_the_graph_shrinks_from_pass_to_pass() -> None:
     assert [stage.name for stage in found.stages] == [
         "trace",
         "simplify",
+        "multiply tables",
         "narrow products",
         "fuse",
         "end convolutions",
