@@ -18,7 +18,7 @@ class Follow:
     """Expressions of the product (input 0) and of further inputs, seen as [batch, rows, columns].
 
     first: the place among the inputs of the launch of the first further one.
-    strides: of each further input.
+    strides: of each further input but those that say which rows of tables are taken.
     """
 
     launch: Launch
@@ -47,6 +47,11 @@ class Follow:
             strides.append(found)
         body = Statements(roots, kind, inputs=_names(strides))
         return cls(launch, first, roots, body, tuple(strides), kind) if body.complete else None
+
+    @property
+    def _gathers(self) -> dict[int, int]:
+        """Of further inputs that are tables the input that says which row is taken."""
+        return dict(self.launch.attrs.get("gathers", ()))
 
     @property
     def end(self) -> str | None:
@@ -90,7 +95,8 @@ class Follow:
             place = wanted.args[0].value - 1
             outer, down, along = self.strides[place]
             slot = self.launch.inputs[self.first + place]
-            if along == 1 and slot.type.dtype.name == "float32":
+            plain = along == 1 and place not in self._gathers
+            if plain and slot.type.dtype.name == "float32":
                 return [], f"x{self.first + place} + m * {outer} + r * {down} + s", down
         body = Statements((wanted,), self.kind, inputs=_names(self.strides))
         at = f"m * {height * width} + i * {width} + j"
@@ -100,14 +106,12 @@ class Follow:
     def _loops(
         self, before: list[str], head: list[str], body: Statements, stores: list[str]
     ) -> list[str]:
-        loads = []
-        gathers = dict(self.launch.attrs.get("gathers", ()))
-        rows = []
+        loads, rows = [], []
         for place, (outer, down, along) in enumerate(self.strides):
             slot = self.launch.inputs[self.first + place]
             row = f"m * {outer} + i * {down}"
-            if place in gathers:
-                rows.append(self._row(place, gathers[place]))
+            if place in self._gathers:
+                rows.append(self._row(place, self._gathers[place]))
                 row = f"g{place}"
             loads.append(
                 f"const {C_TYPES[slot.type.dtype.name]} a{place} = "

@@ -88,11 +88,13 @@ class _Fusion:
         }
 
     def _is_rows(self, value: Value, group: Group) -> bool:
-        """Whether a value is rows of a table that only a group with a product reads."""
+        """Whether a value is rows of a table that only a group reads, behind its product."""
         i = self.index.get(value, -1)
         if group.head is None or i < 0 or value.type.shape != group.shape or len(group.shape) != 2:
             return False
         node = self.graph.nodes[i]
+        if value in self.graph.nodes[group.head].inputs:
+            return False
         if node.op.name != "embedding" or node.attrs["padding_idx"] is not None:
             return False
         return node.inputs[1].type.ndim == 1 and set(self.users[value]) <= set(group.members)

@@ -133,6 +133,30 @@ def test_products_take_rows_where_they_end() -> None:
     assert len(gathers) == 2
 
 
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+def test_rows_that_are_a_factor_too_are_taken_before(dtype: type) -> None:
+    """Beside rows of another table, whose numbers choose what is wanted."""
+    draw = np.random.default_rng(1)
+    arrays = [draw.standard_normal(shape, np.float32) for shape in ((40, 64), (64, 64), (30, 64))]
+    arrays += [draw.integers(0, rows, BATCH).astype(dtype) for rows in (40, 30)]
+
+    def f(table: Tensor, weight: Tensor, other: Tensor, i: Tensor, j: Tensor) -> Tensor:
+        x = engine.embedding(table, i)
+        return (engine.linear(x, weight) + x).relu() * engine.embedding(other, j)
+
+    def slope(table: Tensor, weight: Tensor, other: Tensor, i: Tensor, j: Tensor) -> Tensor:
+        return engine.sum(engine.embedding(other, j).relu() * (engine.embedding(table, i) @ weight))
+
+    for graph_of_it in (
+        lambda given: of_function(f, given),
+        lambda given: simplify(differentiate(of_function(slope, given), [2])),
+    ):
+        graph, wide = compiled(simplify(graph_of_it(arrays))), widened(arrays)
+        expected = interpreted(graph_of_it(wide), wide)
+        for found, other in zip(run(graph, arrays), expected, strict=True):
+            close(found, other)
+
+
 def test_a_row_that_is_not_there_is_told_as_before() -> None:
     arrays = arrays_of((10, None))
     arrays[4][BATCH - 1] = 10
