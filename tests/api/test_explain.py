@@ -14,6 +14,7 @@ def test_a_dry_run_lays_the_step_open_where_that_is_asked_for(http):
     assert [stage["name"] for stage in explanation["stages"]] == [
         "trace",
         "simplify",
+        "multiply tables",
         "narrow products",
         "fuse",
         "end convolutions",
