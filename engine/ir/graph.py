@@ -153,6 +153,14 @@ class Graph:
         self.nodes.append(node)
         return node.outputs
 
+    def readers(self) -> dict[Value, list[Node]]:
+        """The nodes that read each value, in order; values that no node reads are not there."""
+        found: dict[Value, list[Node]] = {}
+        for node in self.nodes:
+            for value in dict.fromkeys(node.inputs):
+                found.setdefault(value, []).append(node)
+        return found
+
     @contextmanager
     def originating(self, origin: Callable[[], Origin]) -> Iterator[None]:
         """Ask `origin` instead for the nodes appended inside."""

@@ -266,6 +266,11 @@ _SIMPLER: dict[str, Callable[..., Expr | None]] = {
 }
 
 
+def is_zero(expr: Expr) -> bool:
+    """Whether an expression is the constant 0."""
+    return expr.op == "const" and expr.value == 0
+
+
 def walk(roots: Sequence[Expr]) -> Iterator[Expr]:
     """Every expression under `roots` once, arguments before what uses them."""
     seen: set[Expr] = set()

@@ -10,7 +10,7 @@ from engine.backend.cpu.kernels import C_TYPES, strides_of
 from engine.backend.cpu.loops import aligned
 from engine.backend.cpu.pointwise import Statements
 from engine.compile.plan import Launch, Slot
-from engine.ops.scalar import Expr, argument
+from engine.ops.scalar import Expr, argument, is_zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Follow:
     ) -> Follow | None:
         """None where C lacks a primitive, or three strides are too few. batch: of the product."""
         shape = launch.outputs[0].type.shape
-        gathers = dict(launch.attrs.get("gathers", ()))
+        gathers = _gathers(launch)
         further = launch.inputs[first : len(launch.inputs) - len(gathers)]
         strides = []
         for place, slot in enumerate(further):
@@ -47,11 +47,6 @@ class Follow:
             strides.append(found)
         body = Statements(roots, kind, inputs=_names(strides))
         return cls(launch, first, roots, body, tuple(strides), kind) if body.complete else None
-
-    @property
-    def _gathers(self) -> dict[int, int]:
-        """Of further inputs that are tables the input that says which row is taken."""
-        return dict(self.launch.attrs.get("gathers", ()))
 
     @property
     def end(self) -> str | None:
@@ -95,7 +90,7 @@ class Follow:
             place = wanted.args[0].value - 1
             outer, down, along = self.strides[place]
             slot = self.launch.inputs[self.first + place]
-            plain = along == 1 and place not in self._gathers
+            plain = along == 1 and place not in _gathers(self.launch)
             if plain and slot.type.dtype.name == "float32":
                 return [], f"x{self.first + place} + m * {outer} + r * {down} + s", down
         body = Statements((wanted,), self.kind, inputs=_names(self.strides))
@@ -106,12 +101,12 @@ class Follow:
     def _loops(
         self, before: list[str], head: list[str], body: Statements, stores: list[str]
     ) -> list[str]:
-        loads, rows = [], []
+        gathers, loads, rows = _gathers(self.launch), [], []
         for place, (outer, down, along) in enumerate(self.strides):
             slot = self.launch.inputs[self.first + place]
             row = f"m * {outer} + i * {down}"
-            if place in self._gathers:
-                rows.append(self._row(place, self._gathers[place]))
+            if place in gathers:
+                rows.append(self._row(place, gathers[place]))
                 row = f"g{place}"
             loads.append(
                 f"const {C_TYPES[slot.type.dtype.name]} a{place} = "
@@ -142,8 +137,9 @@ class Follow:
         )
 
 
-def is_zero(expr: Expr) -> bool:
-    return expr.op == "const" and expr.value == 0
+def _gathers(launch: Launch) -> dict[int, int]:
+    """Of further inputs that are tables the input that says which row is taken."""
+    return dict(launch.attrs.get("gathers", ()))
 
 
 def _names(further: Sequence[object]) -> dict[int, str]:

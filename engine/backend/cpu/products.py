@@ -13,7 +13,7 @@ from functools import partial
 from itertools import pairwise
 from math import prod
 
-from engine.backend.cpu.follow import Follow, is_zero
+from engine.backend.cpu.follow import Follow
 from engine.backend.cpu.grid import WIDE, Cut, Grid, cut_evenly, grid_of
 from engine.backend.cpu.kernels import (
     C_TYPES,
@@ -28,7 +28,7 @@ from engine.backend.cpu.kernels import (
 from engine.backend.cpu.loops import aligned
 from engine.compile.plan import Launch, Slot
 from engine.ops.fused import DENSE, Sparse
-from engine.ops.scalar import Expr, argument, walk
+from engine.ops.scalar import Expr, argument, is_zero, walk
 
 #: Operations of a part where several small products make one.
 PART_FLOPS = 250_000

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.ir.graph import Graph, Node, TensorType, Value
+from engine.ir.passes.dead import prune
 from engine.ir.passes.slopes import keep_slopes
 from engine.ir.rewrite import Rewrite
 from engine.ops.fused import FUSED, FUSED_PRODUCT, FUSED_REDUCE, FUSED_ROWS, Gathers
@@ -64,28 +65,14 @@ class _Fusion:
         for i, node in enumerate(self.graph.nodes):
             self._visit(i, node)
         new = Rewrite(self.graph)
-        taken = self._taken()
         for i, node in enumerate(self.graph.nodes):
-            if i in taken:
-                continue
             group = self.groups.get(i)
             if group is None or not self._is_worthwhile(group):
                 inputs = [new.value(value) for value in node.inputs]
                 new.to.update(zip(node.outputs, new.copy(node, inputs), strict=True))
             elif group.members[-1] == i:
                 self._write(new, group)
-        return new.finish()
-
-    def _taken(self) -> set[int]:
-        """Rows of tables that products take for themselves."""
-        groups = {id(group): group for group in self.groups.values() if group.head is not None}
-        return {
-            self.index[value]
-            for group in groups.values()
-            if self._is_worthwhile(group)
-            for value in self._composed(group)[1]
-            if self._is_rows(value, group)
-        }
+        return prune(new.finish())  # of rows that products take for themselves
 
     def _is_rows(self, value: Value, group: Group) -> bool:
         """Whether a value is rows of a table that only a group reads, behind its product."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.ir.graph import Graph, Node, TensorType, Value
+from engine.ir.passes.columns import columns, columns_read
 from engine.ir.passes.dead import prune
 from engine.ir.rewrite import Rewrite, rewrite
-from engine.ops.registry import OPS
 
 
 def narrow_products(graph: Graph) -> Graph:
@@ -23,7 +23,7 @@ def narrow_products(graph: Graph) -> Graph:
         if node.op.name == "matmul" and node.outputs[0] in read:
             first, last = read[node.outputs[0]]
             x, weight = inputs
-            some = _columns(new, node, weight, first, last)
+            some = columns(new, node, weight, first, last)
             shape = (*node.outputs[0].type.shape[:-1], last - first)
             types = [TensorType(shape, node.outputs[0].type.dtype)]
             return new.target.emit(node.op, (x, some), node.attrs, types, node.origin)
@@ -40,42 +40,15 @@ def narrow_products(graph: Graph) -> Graph:
 
 def _read(graph: Graph) -> dict[Value, tuple[int, int]]:
     """From products of which slices read less than all to their first column and their last."""
-    users: dict[Value, list[Node]] = {}
-    for node in graph.nodes:
-        for value in node.inputs:
-            users.setdefault(value, []).append(node)
+    users = graph.readers()
     kept, found = set(graph.outputs), {}
     for node in graph.nodes:
         value = node.outputs[0]
         if node.op.name != "matmul" or value in kept or value not in users:
             continue
-        spans = [span for user in users[value] if (span := _span(user))]
+        spans = [span for user in users[value] if (span := columns_read(user))]
         if len(spans) == len(users[value]):
             first, last = min(start for start, _ in spans), max(end for _, end in spans)
             if 0 < last - first < value.type.shape[-1]:
                 found[value] = first, last
     return found
-
-
-def _span(node: Node) -> tuple[int, int] | None:
-    """The columns that a slice of whole rows reads; None of everything else."""
-    if node.op.name != "slice":
-        return None
-    starts, sizes, steps = (node.attrs[name] for name in ("starts", "sizes", "steps"))
-    shape = node.inputs[0].type.shape
-    whole = all(n == size for n, size in zip(shape[:-1], sizes[:-1], strict=True))
-    if not whole or any(step != 1 for step in steps):
-        return None
-    return starts[-1], starts[-1] + sizes[-1]
-
-
-def _columns(new: Rewrite, node: Node, weight: Value, first: int, last: int) -> Value:
-    """Columns of the right matrix, where they lie."""
-    *outer, _ = weight.type.shape
-    attrs = {
-        "starts": (*(0 for _ in outer), first),
-        "sizes": (*outer, last - first),
-        "steps": (1,) * (len(outer) + 1),
-    }
-    wanted = TensorType((*outer, last - first), weight.type.dtype)
-    return new.target.emit(OPS["slice"], [weight], attrs, [wanted], node.origin)[0]

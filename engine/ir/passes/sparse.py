@@ -12,7 +12,7 @@ from engine.ir.graph import Graph, Node, Value
 from engine.ir.rewrite import Rewrite, rewrite
 from engine.ops.fused import FUSED_PRODUCT
 from engine.ops.registry import OPS
-from engine.ops.scalar import ZERO, Expr, argument
+from engine.ops.scalar import Expr, argument, is_zero
 
 PRODUCTS = (OPS["matmul"], OPS["linear"])
 #: Share of zeros that dropout has to leave behind.
@@ -66,15 +66,11 @@ def _has_zeros(expr: Expr, of_input: Callable[[int], bool]) -> bool:
     if expr.op in ("relu", "const"):
         return expr.op == "relu"
     if expr.op == "where":
-        return any(_is_zero(e) or _has_zeros(e, of_input) for e in expr.args[1:])
-    if expr.op == "maximum" and any(map(_is_zero, expr.args)):
+        return any(is_zero(e) or _has_zeros(e, of_input) for e in expr.args[1:])
+    if expr.op == "maximum" and any(map(is_zero, expr.args)):
         return True
     if expr.op == "mul":
         return any(_has_zeros(e, of_input) for e in expr.args)
     if expr.op == "div" or expr.op in _KEEPING:
         return _has_zeros(expr.args[0], of_input)
     return False
-
-
-def _is_zero(expr: Expr) -> bool:
-    return expr == ZERO

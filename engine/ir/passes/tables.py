@@ -18,6 +18,7 @@ from itertools import accumulate
 from typing import Any
 
 from engine.ir.graph import Graph, Node, TensorType, Value
+from engine.ir.passes.columns import columns, columns_read
 from engine.ir.passes.dead import prune
 from engine.ir.rewrite import Rewrite, rewrite
 from engine.ops.registry import OPS
@@ -63,10 +64,7 @@ class _Layer:
 
 def multiply_tables(graph: Graph) -> Graph:
     """The same graph, with products of small tables in place of those of their rows."""
-    users: dict[Value, list[Node]] = {}
-    for node in graph.nodes:
-        for value in dict.fromkeys(node.inputs):
-            users.setdefault(value, []).append(node)
+    users = graph.readers()
     layers = [
         layer
         for node in graph.nodes
@@ -213,13 +211,12 @@ def _gradients(
     the layer's weight; with the flow."""
     if part.table is None:
         return
-    batch, rows = part.value.type.shape[0], part.table.type.shape[0]
-    wanted = {"starts": (0, part.first), "sizes": (batch, part.width), "steps": (1, 1)}
+    rows = part.table.type.shape[0]
     for node in users[layer.weight]:
         if node.op.name != "matmul" or node.inputs[1] is not layer.weight:
             continue
         for cut in users.get(node.outputs[0], []):
-            if cut.op.name == "slice" and cut.attrs == wanted:
+            if columns_read(cut) == (part.first, part.last):
                 for user in users.get(cut.outputs[0], []):
                     given = user.inputs == (cut.outputs[0], part.places)
                     added = user.op.name == "add_rows" and user.attrs == {"axis": 0, "size": rows}
@@ -240,12 +237,9 @@ def _runs(parts: Sequence[_Part]) -> list[_Part]:
 
 
 def _columns(new: Rewrite, matrix: Value, part: _Part, node: Node) -> Value:
-    """Columns of a matrix, where they lie."""
-    rows, columns = matrix.type.shape
-    if part.width == columns:
-        return matrix
-    attrs = {"starts": (0, part.first), "sizes": (rows, part.width), "steps": (1, 1)}
-    return _emit(new, "slice", [matrix], attrs, node)
+    """The columns of a part in a matrix, where they lie."""
+    whole = part.width == matrix.type.shape[1]
+    return matrix if whole else columns(new, node, matrix, part.first, part.last)
 
 
 def _cat(new: Rewrite, pieces: Sequence[Value], node: Node) -> Value:
