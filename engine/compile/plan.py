@@ -263,7 +263,7 @@ def _launch_text(plan: Plan, launch: Launch) -> str:
 def _slot_text(plan: Plan, slot: Slot) -> str:
     buffer = plan.buffers[slot.place.buffer]
     if buffer.kind == "constant" and buffer.nbytes == slot.type.dtype.itemsize:
-        return f"{np.asarray(buffer.array).item()!r}"
+        return f"{np.asarray(buffer.array).flat[0].item()!r}"
     where = f"@{slot.place.offset}" if buffer.kind == "arena" else buffer.name or buffer.kind
     strided = "" if _is_dense(slot) else f" strides {list(slot.place.strides)}"
     label = f"{slot.name}=" if slot.name and slot.name != where else ""

@@ -72,6 +72,12 @@ def test_a_plan_describes_itself() -> None:
     assert any("mul(@64:float32[2, 4], 2.0)" in line for line in lines)
 
 
+def test_a_plan_describes_constants_of_one_number() -> None:
+    same = np.broadcast_to(np.float32(2.5), (3, 4))
+    made = make_plan(trace(lambda x: x + same, TensorType((3, 4), F4)))
+    assert "add(@0:float32[3, 4], 2.5)" in made.describe()
+
+
 def test_flops_are_those_of_the_operations() -> None:
     graph = trace(lambda x, y: x @ y, *p.types([(3, 4), (4, 5)]))
     assert make_plan(graph).flops == 2 * 3 * 4 * 5
