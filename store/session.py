@@ -63,6 +63,26 @@ def transaction(sessions: sessionmaker[Session]) -> Iterator[Session]:
         yield session
 
 
+def empty_log(engine: Engine) -> bool:
+    """Move all that SQLite's log holds into the database, and give the log's room on the disk back.
+
+    False where there is no room for it, or a reader or writer did not let go of it in time. What is
+    committed stays committed either way. PostgreSQL sees to its log by itself.
+    """
+    if engine.dialect.name != "sqlite":
+        return True
+    connection = engine.raw_connection()
+    try:
+        cursor = connection.cursor()
+        busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        cursor.close()
+    except engine.dialect.loaded_dbapi.OperationalError:
+        return False
+    finally:
+        connection.close()
+    return not busy
+
+
 def migrate(url: str) -> None:
     """Bring the database to the newest schema; several processes may try at once."""
     from alembic import command  # slow to import, and only migrations need it

@@ -4,6 +4,8 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +25,20 @@ REQUIRE_SERVERS = os.environ.get("GRADWORKS_TEST_REQUIRE_SERVERS") == "1"
 POSTGRES = os.environ.get("GRADWORKS_TEST_POSTGRES", "postgresql://127.0.0.1:5432/postgres")
 RABBITMQ = os.environ.get("GRADWORKS_TEST_RABBITMQ", "amqp://guest:guest@127.0.0.1:5672//")
 REDIS = os.environ.get("GRADWORKS_TEST_REDIS", "redis://127.0.0.1:6379/9")
+EXIT_SECONDS = 60
+
+
+def pytest_unconfigure() -> None:
+    """A thread that a failed test left behind must not keep the run from ending."""
+    watch = threading.Timer(EXIT_SECONDS, _end)
+    watch.daemon = True
+    watch.start()
+
+
+def _end() -> None:
+    left = [thread.name for thread in threading.enumerate() if not thread.daemon]
+    print(f"the run does not end by itself; threads left: {', '.join(left)}", file=sys.stderr)  # noqa: T201
+    os._exit(1)
 
 
 def answers(url: str) -> bool:

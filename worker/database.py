@@ -2,7 +2,7 @@
 
 from sqlalchemy.orm import Session, sessionmaker
 
-from store.session import connect, sessions
+from store.session import connect, empty_log, sessions
 
 
 class Database:
@@ -12,6 +12,10 @@ class Database:
         self._engine = connect(url, worker=True)
         self.write: sessionmaker[Session] = sessions(self._engine)
         self.read: sessionmaker[Session] = sessions(self._engine, write=False)
+
+    def empty_log(self) -> bool:
+        """See `store.session.empty_log`."""
+        return empty_log(self._engine)
 
     def close(self) -> None:
         self._engine.dispose()

@@ -126,8 +126,6 @@ class Job:
             if not progress.ended:
                 progress.event("log", level="error", message=_last_words(failure))
                 progress.close()
-            if failure.reason is Reason.STORAGE:
-                reserve.release(self._settings.data_dir)
             full = (Unavailable, StorageFull)
             persist(partial(self._write_failure, claim, failure), patient_with=full)
         except LeaseLost:
@@ -140,6 +138,9 @@ class Job:
         return None if kept is None else kept.step
 
     def _write_failure(self, claim: Claim, failure: Failure) -> None:
+        if failure.reason is Reason.STORAGE:
+            reserve.release(self._settings.data_dir)
+            self._database.empty_log()
         with self._database.write.begin() as session:
             if failure.reason is not Reason.STORAGE:
                 jobs.fail(session, claim, reason=failure.reason, error=failure.error)
