@@ -10,12 +10,8 @@ from engine.backend.cpu.borrowed import Reader, readers_of
 from engine.backend.cpu.kernels import Kernel
 from engine.backend.cpu.schedule import ALONE, Entry, Schedule, schedule
 from engine.backend.cpu.source import Unit
-from engine.compile.plan import Launch, Plan
+from engine.compile.plan import Launch, Plan, Slot
 
-#: Operations of a call that is small.
-SMALL = 1_000_000
-#: Threads that the runtime deals parts to: MOST_THREADS of `runtime.c`.
-MOST_STRETCHES = 64
 #: A buffer of the plan and an offset in it, in bytes.
 Address = tuple[int, int]
 
@@ -43,32 +39,6 @@ class Wave(NamedTuple):
     alone: bool
     calls: list[Call]
 
-    def dealt(self, threads: int) -> list[list[int]]:
-        """The parts that each thread begins with, counted through all calls.
-
-        Of every call all threads take some, in order: so a thread works on the same share of what
-        several calls read and write, and it matters little how long those of one call take. A small
-        one is left to one thread if there is as much for the others.
-        """
-        count = min(threads, sum(call.parts for call in self.calls), MOST_STRETCHES)
-        found: list[list[int]] = [[] for _ in range(count)]
-        loads = [0] * count
-        share = sum(call.parts * call.work for call in self.calls) / count
-        first = 0
-        for call in self.calls:
-            work = call.parts * call.work
-            eager = sorted(range(count), key=loads.__getitem__)
-            if work <= SMALL and loads[eager[0]] + work <= 1.1 * share:
-                shares = {eager[0]: call.parts}
-            else:
-                each, rest = divmod(call.parts, count)
-                shares = {thread: each + (thread in eager[:rest]) for thread in range(count)}
-            for thread, some in shares.items():
-                found[thread] += range(first, first + some)
-                loads[thread] += some * call.work
-                first += some
-        return found
-
 
 #: Waves that run in one go, or the index of a launch that runs by its reference.
 Segment = list[Wave] | int
@@ -76,7 +46,9 @@ Segment = list[Wave] | int
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """addresses: of the tensors of each launch, inputs before outputs. scratch: bytes of workspace.
+    """addresses: of the tensors of each launch, inputs before outputs; nbytes: what they take.
+
+    inputs: how many of them are inputs. scratch: bytes of workspace.
 
     kept: bytes of the memory that each launch keeps. library: the key of the shared object.
     readers: of inputs that need not be copied, by input.
@@ -84,6 +56,8 @@ class Code:
 
     library: str
     addresses: list[list[Address]]
+    nbytes: list[list[int]]
+    inputs: list[int]
     segments: list[Segment]
     scratch: int
     kept: list[int]
@@ -98,6 +72,8 @@ class Code:
         return {
             "library": self.library,
             "addresses": self.addresses,
+            "nbytes": self.nbytes,
+            "inputs": self.inputs,
             "segments": self.segments,
             "scratch": self.scratch,
             "kept": self.kept,
@@ -113,8 +89,8 @@ class Code:
             for s in found["segments"]
         ]
         return cls(
-            found["library"], found["addresses"], segments, found["scratch"], found["kept"],
-            dict(found["readers"]),
+            found["library"], found["addresses"], found["nbytes"], found["inputs"], segments,
+            found["scratch"], found["kept"], dict(found["readers"]),
         )  # fmt: skip
 
 
@@ -135,11 +111,14 @@ class Draft:
             else:
                 segments.append([self._wave(wave) for wave in found.waves])
                 scratch = max(scratch, found.scratch)
-        addresses = [_addresses(launch) for launch in self._plan.launches]
+        launches = self._plan.launches
+        addresses = [_addresses(launch) for launch in launches]
+        nbytes = [[slot.type.nbytes for slot in _slots(launch)] for launch in launches]
+        inputs = [len(launch.inputs) for launch in launches]
         kept = [0 if kernel is None else kernel.kept for kernel in self._unit.kernels]
         all_is_c = all(kernel is not None for kernel in self._unit.kernels)
         readers = readers_of(self._plan) if all_is_c else {}
-        return Code(library, addresses, segments, scratch, kept, readers)
+        return Code(library, addresses, nbytes, inputs, segments, scratch, kept, readers)
 
     def _cut(self) -> list[Schedule | int]:
         """Schedules, and the launches between them."""
@@ -171,7 +150,11 @@ class Draft:
 
 
 def _addresses(launch: Launch) -> list[Address]:
-    return [(slot.place.buffer, slot.place.offset) for slot in (*launch.inputs, *launch.outputs)]
+    return [(slot.place.buffer, slot.place.offset) for slot in _slots(launch)]
+
+
+def _slots(launch: Launch) -> tuple[Slot, ...]:
+    return (*launch.inputs, *launch.outputs)
 
 
 def _waves(found: list[Any]) -> list[Wave]:

@@ -32,8 +32,10 @@ def densified(launch: Launch, make: Callable[[Launch], Kernel | None]) -> Kernel
         base += -(-slot.type.nbytes // _LINE) * _LINE
     count = len(launch.inputs) + len(launch.outputs) + 2
     head = f"char* q[{count}];\nmemcpy(q, p, sizeof q);\n" + "\n".join(moved)
-    phases = [Phase(f"{head}\n{{\nchar* const* p = q;\n{ph.body}\n}}", ph.parts)
-              for ph in kernel.phases]  # fmt: skip
+    phases = [
+        replace(phase, body=f"{head}\n{{\nchar* const* p = q;\n{phase.body}\n}}")
+        for phase in kernel.phases
+    ]
     first = Phase("\n".join(copies))
     return Kernel((first, *phases), base, kernel.headers, kernel.kept)
 

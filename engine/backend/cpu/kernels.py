@@ -32,10 +32,14 @@ C_TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A body and how many parts it has. Phases run one after another."""
+    """A body and how many parts it has. Phases run one after another.
+
+    work: operations, roughly, where they are not an even share of what the launch takes.
+    """
 
     body: str
     parts: int = 1
+    work: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ def one(body: str, parts: int = 1, *, scratch: int = 0, headers: tuple[str, ...]
 
 def calling(kernel: Kernel) -> Kernel:
     """A kernel that does little but call functions of headers: C need not know its numbers."""
-    phases = [Phase(loosened(phase.body), phase.parts) for phase in kernel.phases]
+    phases = [replace(phase, body=loosened(phase.body)) for phase in kernel.phases]
     return replace(kernel, phases=tuple(phases))
 
 

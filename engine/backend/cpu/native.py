@@ -19,6 +19,7 @@ from engine import aligned
 from engine.backend.cpu import blas, recall, toolchain
 from engine.backend.cpu.borrowed import Borrowed
 from engine.backend.cpu.code import Call, Wave
+from engine.backend.cpu.dealing import Dealt, deal, tensors_of
 from engine.backend.cpu.pace import Pace
 from engine.backend.cpu.schedule import LINE, work_of
 from engine.compile.interpreter import Interpreter, Task
@@ -78,6 +79,7 @@ class Native(Interpreter):
             aligned.zeros((nbytes,), np.dtype(np.uint8)) if nbytes else None
             for nbytes in self.code.kept
         ]
+        self.tensors = tensors_of(self.code)
         self._segments = [
             segment if isinstance(segment, int) else _Segment(self, segment)
             for segment in self.code.segments
@@ -227,7 +229,8 @@ class _Segment:
     def __init__(self, owner: Native, waves: list[Wave]) -> None:
         self.waves, self._owner = waves, owner
         self._kept: list[Any] = []
-        table = (_Wave * len(waves))(*map(self._wave, waves))
+        dealt = deal(waves, owner.threads, owner.tensors)
+        table = (_Wave * len(waves))(*map(self._wave, waves, dealt))
         self._kept.append(table)
         count, threads = ctypes.c_int64(len(waves)), ctypes.c_int(owner.threads)
         execute = partial(owner._runtime.gw_execute, ctypes.byref(table), count)
@@ -241,13 +244,12 @@ class _Segment:
             with self._owner.around_references():
                 self._owner.refused(self.waves, done)
 
-    def _wave(self, wave: Wave) -> _Wave:
+    def _wave(self, wave: Wave, dealt: Dealt) -> _Wave:
         first, records = 0, []
         for call in wave.calls:
             records.append(self._owner.record(call, first))
             first += call.parts
         table = (_Launch * len(records))(*records)
-        dealt = [] if wave.alone else wave.dealt(self._owner.threads)
         order = (ctypes.c_int64 * first)(*(part for found in dealt for part in found))
         stops = (ctypes.c_int64 * len(dealt))(*accumulate(map(len, dealt)))
         self._kept += [table, order, stops]

@@ -26,6 +26,7 @@ from engine.backend.cpu.kernels import (
     strides_of,
 )
 from engine.backend.cpu.loops import aligned
+from engine.backend.cpu.schedule import work_of
 from engine.compile.plan import Launch, Slot
 from engine.ops.fused import DENSE, Sparse
 from engine.ops.scalar import Expr, argument, is_zero, walk
@@ -42,7 +43,7 @@ THIN_DEPTH = 4
 #: Depth from which elements that nobody wants may be left out: GW_CHOSEN_LEAST of `chosen.h`.
 CHOSEN_DEPTH = 96
 #: Depth from which a sum is made in two halves, if so many numbers are read for one of the result.
-HALVED_DEPTH, HALVED_RATE = 1024, 8
+HALVED_DEPTH, HALVED_RATE = 512, 4
 #: Operations from which the halves of a sum are made by who made what they read, and of adding to a
 #: number that another processor has.
 SHARED_FLOPS, SHARED_COST = 1_000_000, 16
@@ -326,7 +327,8 @@ def _in_halves(launch: Launch, product: Product, follow: Follow) -> Kernel:
             f"const int64_t r = part * {size}, h = GW_MIN({size}, {rows} - r);",
         ]
     last += follow.lines(rows, columns, ([], f"y0[i * {columns} + j] + z[i * {columns} + j]"))
-    phases = (Phase("\n".join(first), 2 * grid.parts), Phase("\n".join(last), parts))
+    making = Phase("\n".join(first), 2 * grid.parts, work_of(launch))
+    phases = (making, Phase("\n".join(last), parts, 2 * rows * columns))
     return Kernel(phases, 4 * rows * columns, ("gemm.h",))
 
 

@@ -33,7 +33,7 @@ ROWS = 128  # the same down a column
 TILE = 64  # columns that are worked on at once
 FEW = 16  # elements of a row, up to which they are added one by one
 CHUNKS = 16  # most pieces that a long reduction is cut into
-LONG = 1024  # rows from which sums of columns are cut into them
+LONG = 512  # rows from which sums of columns are cut into them
 
 _LEAST = {"float": "-INFINITY", "double": "-INFINITY", "int8_t": "INT8_MIN",
           "int32_t": "INT32_MIN", "int64_t": "INT64_MIN", "uint8_t": "0", "uint32_t": "0",
@@ -161,12 +161,14 @@ class _Writer:
     def _chunks(self) -> tuple[int, int]:
         """Pieces of the outermost summed axis, where there are too few results to share out; and of
         a long matrix that is added up row by row, as whoever makes its rows then reads them."""
-        if self.work < 4 * PART_WORK or not self.summed:
+        if not self.summed:
             return 1, 0
         length = self.nest.axes[self.summed[0]][0]
-        if self.parts >= 4 and (self.is_row or self.summed[0] or length < LONG):
+        is_tall = not self.is_row and not self.summed[0] and length >= LONG
+        if self.work < (1 if is_tall else 4) * PART_WORK or (self.parts >= 4 and not is_tall):
             return 1, 0
-        chunks = max(1, min(CHUNKS, self.work // (2 * PART_WORK), length // 8))
+        least = 2 if is_tall else 1
+        chunks = max(least, min(CHUNKS, self.work // (2 * PART_WORK), length // 8))
         size = -(-length // chunks)
         return -(-length // size), size
 
@@ -189,7 +191,9 @@ class _Writer:
             f"y0[o] = ({result})w;\n}}"
         )
         nbytes = 8 * self.outputs * self.chunks
-        return Kernel((Phase(first, self.chunks), Phase(last, parts)), nbytes)
+        adding = self.outputs * self.chunks
+        phases = (Phase(first, self.chunks), Phase(last, parts, adding))
+        return Kernel(phases, nbytes)
 
     def _units(self, part: str, result: str, target: str, parts: int, size: int) -> str:
         """All results of a part: one by one, or tile by tile."""

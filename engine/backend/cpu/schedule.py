@@ -55,9 +55,10 @@ def schedule(launches: Sequence[tuple[int, Launch, Kernel]]) -> Schedule:
             end = place + -(-kernel.scratch // LINE) * LINE
             ends[first : first + count] = [end] * count
             made.scratch = max(made.scratch, end)
-        work = work_of(launch) // count
-        for phase in range(count):
-            made.waves[first + phase].append(Entry(index, phase, place, work))
+        even = work_of(launch) // count
+        for number, phase in enumerate(kernel.phases):
+            work = even if phase.work is None else phase.work
+            made.waves[first + number].append(Entry(index, number, place, work))
     for wave in made.waves:
         wave.sort(key=lambda entry: -entry.work)
     return made

@@ -4,12 +4,17 @@ from hypothesis import given, settings, strategies as st
 
 from engine.ir.arena import (
     ALIGNMENT,
+    PAGE,
+    SPARE,
+    STAGGER,
     Arena,
     Block,
     aligned,
     pack,
+    pack_by_kind,
     pack_by_size,
     pack_in_order,
+    pack_tightly,
 )
 
 
@@ -104,13 +109,28 @@ def test_packed_blocks_that_live_together_never_meet(blocks: list[Block]) -> Non
     check(blocks, size)
     assert live == most(blocks) <= size
     check(blocks, pack_by_size(blocks))
+    tight = pack_tightly(blocks)
+    check(blocks, tight[0])
+    assert tight == (min(size, pack_by_size(blocks)), live)
+    apart = pack_by_kind(blocks)
+    check(blocks, apart)
     packed = pack(blocks)
     check(blocks, packed[0])
-    assert packed == (min(size, pack_by_size(blocks)), live)
+    assert packed == (apart, live)
 
 
 def test_packing_by_size_saves_what_packing_in_order_wastes() -> None:
     def made() -> list[Block]:
         return [Block(0, 1, 64), Block(0, 5, 128), Block(2, 5, 192), Block(1, 2, 64)]
 
-    assert pack_in_order(made())[0] > pack(made())[0] == most(made())
+    assert pack_in_order(made())[0] > pack_tightly(made())[0] == most(made())
+
+
+def test_blocks_of_other_sizes_lie_apart_where_that_costs_little() -> None:
+    few = [Block(0, 0, 64), Block(1, 1, 128), Block(2, 2, 64), Block(3, 3, 128)]
+    large = [Block(0, 0, SPARE + 64), Block(1, 1, SPARE + 128)]
+
+    assert pack(few) == (192, 128)
+    assert [block.offset for block in few] == [0, 64, 0, 64]
+    assert pack([Block(0, 1, PAGE), Block(0, 1, PAGE)]) == (2 * (PAGE + STAGGER), 2 * PAGE)
+    assert pack(large) == (SPARE + 128, SPARE + 128)

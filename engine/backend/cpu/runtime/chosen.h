@@ -33,7 +33,7 @@ GW_INLINE void gw_chosen_of(const int NV, int64_t rows, int64_t width, int64_t l
   const GwFirst first = gw_first(last);
   for (int64_t r = 0; r < rows; r++, a += a_row, c += c_row, wanted += words) {
     const uint32_t bits = *wanted;
-    GwVector x[NV];
+    GwVector x[GW_CHOSEN_DEPTH / GW_LANES];
 #pragma GCC unroll 16
     for (int v = 0; v < NV - 1; v++) x[v] = gw_load(a + v * GW_LANES);
     x[NV - 1] = gw_first_load(a + (NV - 1) * GW_LANES, first);

@@ -46,6 +46,19 @@ typedef __m256i GwFirst; /* of the numbers of a span */
 #endif
 
 #ifdef GW_SPARSE
+/* A number in all of a span. Where a span is loaded in halves, loads are what there is too little of:
+ * there the number comes by way of a register for integers, which are loaded beside them. */
+GW_INLINE GwSpan gw_span_each(const float* number) {
+#if defined(GW_HALVES) && defined(__AVX512F__)
+  int32_t bits;
+  memcpy(&bits, number, sizeof(bits));
+  __asm__("" : "+r"(bits));
+  return (GwSpan)_mm512_set1_epi32(bits);
+#else
+  return gw_span_all(*number);
+#endif
+}
+
 /* Depth of a block, at most: bits of a word. Rows of one; lines of a that are looked at for zeros,
  * and how many of a hundred numbers must be 0; sizes from which it is worth to look for them. */
 enum { GW_BITS = 64, GW_TOGETHER = 256, GW_LOOKS = 16, GW_ZEROS = 35 };
@@ -96,7 +109,7 @@ GW_INLINE void gw_sparse_of(const int NV, int64_t rows, int64_t last, GwRows a, 
   const GwFirst first = gw_first(last);
   for (int64_t r = 0; r < rows; r++, c += c_row) {
     const float* values = a.values + r * a.row;
-    GwSpan s[NV];
+    GwSpan s[GW_SPANS];
 #pragma GCC unroll 16
     for (int j = 0; j < NV; j++) s[j] = gw_span_all(0);
     if (end->add) {
@@ -106,7 +119,7 @@ GW_INLINE void gw_sparse_of(const int NV, int64_t rows, int64_t last, GwRows a, 
     }
     for (uint64_t some = a.some[r]; some; some &= some - 1) {
       const int64_t k = __builtin_ctzll(some);
-      const GwSpan v = gw_span_all(values[k]);
+      const GwSpan v = gw_span_each(values + k);
 #pragma GCC unroll 16
       for (int j = 0; j < NV; j++)
         s[j] = gw_span_fma(v, gw_span_load(panel + (k * NV + j) * GW_SPAN), s[j]);
