@@ -36,21 +36,30 @@ typedef struct {
 enum { MOST_THREADS = 64, SPINS = 4000 };
 
 /* A thread begins with a stretch of its own, then helps with the others': so memory that every run
- * works on in the same parts stays near the same thread. */
+ * works on in the same parts stays near the same thread. A ticket says where a stretch is: the last
+ * bits of the generation, the next part and the end. It is written as one, so nobody takes a part of
+ * a wave that is over. */
 typedef struct {
-  _Atomic uint64_t ticket; /* generation << 32 | next part */
-  _Atomic int64_t stop;
+  _Atomic uint64_t ticket;
 } __attribute__((aligned(64))) Stretch;
 
+enum { PART_BITS = 20, GENERATION_BITS = 64 - 2 * PART_BITS };
+static const uint64_t MOST_PARTS = (1u << PART_BITS) - 1;
+
+static uint64_t ticket_of(uint32_t g, int64_t part, int64_t stop) {
+  return (uint64_t)g << (2 * PART_BITS) | (uint64_t)part << PART_BITS | (uint64_t)stop;
+}
+
+/* What helpers look at lies in one line; who writes `left` does not take it from them. */
 typedef struct {
-  _Atomic int64_t left; /* parts not finished */
+  _Atomic uint32_t generation __attribute__((aligned(64)));
   _Atomic int64_t stretches;
   _Atomic(const GwWave*) wave;
+  _Atomic int64_t left __attribute__((aligned(64))); /* parts not finished */
   Stretch stretch[MOST_THREADS];
 } Work;
 
 static Work work;
-static _Atomic uint32_t generation;
 static _Atomic int sleepers;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t bell = PTHREAD_COND_INITIALIZER;
@@ -73,16 +82,23 @@ static void run_part(const GwWave* wave, int64_t part) {
 
 /* Take parts of a stretch of generation `g` until none is left; 0 if it is over. */
 static int take_stretch(Stretch* stretch, uint32_t g) {
+  const uint32_t mine = g & ((1u << GENERATION_BITS) - 1);
+  int64_t done = 0;
+  uint64_t ticket = atomic_load_explicit(&stretch->ticket, memory_order_acquire);
+  int same;
   for (;;) {
-    uint64_t ticket = atomic_load_explicit(&stretch->ticket, memory_order_acquire);
-    if ((uint32_t)(ticket >> 32) != g) return 0;
-    int64_t part = (int64_t)(uint32_t)ticket;
-    if (part >= atomic_load_explicit(&stretch->stop, memory_order_relaxed)) return 1;
+    same = (uint32_t)(ticket >> (2 * PART_BITS)) == mine;
+    const int64_t part = (int64_t)(ticket >> PART_BITS & MOST_PARTS);
+    if (!same || part >= (int64_t)(ticket & MOST_PARTS)) break;
     const GwWave* wave = atomic_load_explicit(&work.wave, memory_order_relaxed);
-    if (!atomic_compare_exchange_weak(&stretch->ticket, &ticket, ticket + 1)) continue;
+    if (!atomic_compare_exchange_weak(&stretch->ticket, &ticket, ticket + (1u << PART_BITS)))
+      continue;
     run_part(wave, wave->order[part]);
-    atomic_fetch_sub_explicit(&work.left, 1, memory_order_release);
+    done++;
+    ticket = atomic_load_explicit(&stretch->ticket, memory_order_acquire);
   }
+  if (done) atomic_fetch_sub_explicit(&work.left, done, memory_order_release);
+  return same;
 }
 
 /* Take parts as the thread of that number: its own first. */
@@ -93,17 +109,17 @@ static void take_parts(uint32_t g, int64_t number) {
 }
 
 static void* help(void* number) {
-  uint32_t seen = atomic_load(&generation);
+  uint32_t seen = atomic_load(&work.generation);
   for (;;) {
-    uint32_t now = atomic_load_explicit(&generation, memory_order_acquire);
+    uint32_t now = atomic_load_explicit(&work.generation, memory_order_acquire);
     for (int i = 0; now == seen && i < SPINS; i++) {
       pause_briefly();
-      now = atomic_load_explicit(&generation, memory_order_acquire);
+      now = atomic_load_explicit(&work.generation, memory_order_acquire);
     }
     if (now == seen) {
       pthread_mutex_lock(&lock);
       atomic_fetch_add(&sleepers, 1);
-      while ((now = atomic_load(&generation)) == seen) pthread_cond_wait(&bell, &lock);
+      while ((now = atomic_load(&work.generation)) == seen) pthread_cond_wait(&bell, &lock);
       atomic_fetch_sub(&sleepers, 1);
       pthread_mutex_unlock(&lock);
     }
@@ -128,15 +144,13 @@ static void start_helpers(void) {
 static void run_together(const GwWave* wave) {
   atomic_store_explicit(&work.wave, wave, memory_order_relaxed);
   atomic_store_explicit(&work.left, wave->parts, memory_order_relaxed);
-  uint32_t g = atomic_load(&generation) + 1;
+  uint32_t g = atomic_load(&work.generation) + 1;
   atomic_store_explicit(&work.stretches, wave->stretches, memory_order_relaxed);
-  for (int64_t i = 0; i < wave->stretches; i++) {
-    const uint64_t first = i ? (uint64_t)wave->stops[i - 1] : 0;
-    atomic_store_explicit(&work.stretch[i].stop, wave->stops[i], memory_order_relaxed);
-    atomic_store_explicit(&work.stretch[i].ticket, (uint64_t)g << 32 | first,
+  for (int64_t i = 0; i < wave->stretches; i++)
+    atomic_store_explicit(&work.stretch[i].ticket,
+                          ticket_of(g, i ? wave->stops[i - 1] : 0, wave->stops[i]),
                           memory_order_release);
-  }
-  atomic_store_explicit(&generation, g, memory_order_seq_cst);
+  atomic_store_explicit(&work.generation, g, memory_order_seq_cst);
   if (atomic_load(&sleepers) > 0) {
     pthread_mutex_lock(&lock);
     pthread_cond_broadcast(&bell);
@@ -147,15 +161,10 @@ static void run_together(const GwWave* wave) {
     if (i < SPINS) pause_briefly();
     else sched_yield();
   }
-  /* No helper may look at the parts of this launch once the next one is being written down. */
-  for (int64_t i = 0; i < wave->stretches; i++)
-    atomic_store_explicit(&work.stretch[i].ticket, (uint64_t)(g + 1) << 32 | 0xffffffffu,
-                          memory_order_relaxed);
-  atomic_thread_fence(memory_order_release);
 }
 
 static void run_wave(const GwWave* wave) {
-  if (wave->alone || wanted == 1) {
+  if (wave->alone || wanted == 1 || wave->parts > (int64_t)MOST_PARTS) {
     for (int64_t i = 0; i < wave->count; i++) {
       const GwLaunch* launch = &wave->launches[i];
       for (int64_t part = 0; part < launch->parts; part++) launch->kernel(launch->pointers, part);
