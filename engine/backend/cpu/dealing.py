@@ -37,9 +37,8 @@ def tensors_of(code: Code) -> list[Tensors]:
     """Those of each launch."""
     found = []
     for addresses, nbytes, inputs in zip(code.addresses, code.nbytes, code.inputs, strict=True):
-        tensors = [
-            ((at, offset), size) for (at, offset), size in zip(addresses, nbytes, strict=True)
-        ]
+        places = [(buffer, offset) for buffer, offset in addresses]
+        tensors = list(zip(places, nbytes, strict=True))
         found.append(Tensors(tensors[:inputs], tensors[inputs:]))
     return found
 
@@ -92,17 +91,16 @@ class _Round:
         count = min(self.threads, sum(call.parts for call in wave.calls), MOST_STRETCHES)
         found: Dealt = [[] for _ in range(count)]
         loads = [0] * count
-        share = sum(call.parts * call.work for call in wave.calls) / count
+        most = OVER * sum(call.parts * call.work for call in wave.calls) / count
         first = 0
         for call in wave.calls:
-            work = call.parts * call.work
-            eager = sorted(range(count), key=loads.__getitem__)
-            doer = self._doer(call, [t for t in eager if loads[t] + work <= OVER * share])
+            doer = self._doer(call, loads, most)
             if doer is not None:
                 shares = {doer: call.parts}
             else:
                 each, rest = divmod(call.parts, count)
-                shares = {thread: each + (thread in eager[:rest]) for thread in range(count)}
+                eager = sorted(range(count), key=loads.__getitem__)[:rest] if rest else ()
+                shares = {thread: each + (thread in eager) for thread in range(count)}
             for thread, some in shares.items():
                 found[thread] += range(first, first + some)
                 loads[thread] += some * call.work
@@ -110,18 +108,18 @@ class _Round:
             self._note(call, doer)
         return found
 
-    def _doer(self, call: Call, fit: Sequence[int]) -> int | None:
+    def _doer(self, call: Call, loads: Sequence[int], most: float) -> int | None:
         """Who does all of a call, of the threads that have the time for it, if anybody."""
-        if not fit:
+        work = call.parts * call.work
+        if min(loads) + work > most:
             return None
         bytes_of = self._bytes(call.launch)
-        nearest = max(fit, key=lambda thread: bytes_of.get(thread, 0))
+        fit = (thread for thread, load in enumerate(loads) if load + work <= most)
+        nearest = max(fit, key=lambda thread: (bytes_of.get(thread, 0), -loads[thread]))
         its = bytes_of.get(nearest, 0)
         others = sum(bytes_of.values()) - its
-        is_small = call.parts * call.work <= SMALL
-        return (
-            nearest if its > others or (is_small and (its == others or call.parts == 1)) else None
-        )
+        is_near = its > others or (work <= SMALL and (its == others or call.parts == 1))
+        return nearest if is_near else None
 
     def _bytes(self, launch: int) -> dict[int | None, int]:
         """How many bytes of what a launch reads and makes are whose."""
