@@ -21,10 +21,10 @@ def hold(folder: Path) -> bool:
     path = folder / "reserve"
     if path.exists():
         return True
-    if shutil.disk_usage(folder).free < 2 * RESERVE_BYTES:
-        return False
     own = folder / f"reserve.{os.getpid()}"
     try:
+        if shutil.disk_usage(folder).free < 2 * RESERVE_BYTES:
+            return False
         with own.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
         own.replace(path)

@@ -130,6 +130,10 @@ def test_room_just_given_up_is_not_taken_again(small_disk: Path):
     assert not list(small_disk.glob("reserve*"))
 
 
+def test_a_folder_that_is_not_there_has_no_room_to_hold(tmp_path: Path):
+    assert not reserve.hold(tmp_path / "absent")
+
+
 def _fill(folder: Path) -> None:
     """Leave no byte of the disk."""
     with suppress(OSError), (folder / "filler").open("ab", buffering=0) as file:
