@@ -85,6 +85,25 @@ class Arena:
         return offset
 
 
+class Kinds:
+    """An arena in which a block lies where one of its size went last, or behind all others."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._free: dict[int, list[int]] = {}  # offsets, by bytes
+
+    def take(self, nbytes: int) -> int:
+        wanted = aligned(nbytes)
+        if self._free.get(wanted):
+            return self._free[wanted].pop()
+        offset = self.size
+        self.size += wanted + (STAGGER if wanted >= PAGE else 0)
+        return offset
+
+    def give(self, offset: int, nbytes: int) -> None:
+        self._free.setdefault(aligned(nbytes), []).append(offset)
+
+
 def aligned(nbytes: int) -> int:
     return -(-nbytes // ALIGNMENT) * ALIGNMENT
 
@@ -114,9 +133,9 @@ def pack_tightly(blocks: Sequence[Block]) -> tuple[int, int]:
     return size, live
 
 
-def pack_in_order(blocks: Sequence[Block]) -> tuple[int, int]:
+def pack_in_order(blocks: Sequence[Block], arena: Arena | Kinds | None = None) -> tuple[int, int]:
     """Blocks as they come and go; (bytes of the arena, most bytes that live at one time)."""
-    arena = Arena()
+    arena = arena or Arena()
     ending: list[tuple[int, int, Block]] = []
     now = live = 0
     for number, block in enumerate(sorted(blocks, key=lambda block: block.start)):
@@ -133,21 +152,7 @@ def pack_in_order(blocks: Sequence[Block]) -> tuple[int, int]:
 
 def pack_by_kind(blocks: Sequence[Block]) -> int:
     """Blocks as they come and go, each where one of its size went last; bytes of the arena."""
-    free: dict[int, list[int]] = {}  # offsets, by bytes
-    ending: list[tuple[int, int, Block]] = []
-    size = 0
-    for number, block in enumerate(sorted(blocks, key=lambda block: block.start)):
-        while ending and ending[0][0] < block.start:
-            gone = heappop(ending)[2]
-            free.setdefault(aligned(gone.nbytes), []).append(gone.offset)
-        wanted = aligned(block.nbytes)
-        if free.get(wanted):
-            block.offset = free[wanted].pop()
-        else:
-            block.offset = size
-            size += wanted + (STAGGER if wanted >= PAGE else 0)
-        heappush(ending, (block.end, number, block))
-    return size
+    return pack_in_order(blocks, Kinds())[0]
 
 
 def pack_by_size(blocks: Sequence[Block]) -> int:
